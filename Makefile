@@ -1,0 +1,63 @@
+# `make demo` and `make test` set up all they need in .venv; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test fast lint format types check coverage bench demo-data clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Set up, and transcribe the recordings that ship with the project.
+	@$(BIN)/stenopool demo
+
+test: $(VENV)/installed-dev ## Set up, and run every check and every test.
+	@echo "checking style, types and layers"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	@echo "running the tests"
+	@$(BIN)/python -m pytest -q
+
+fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
+	@$(BIN)/python -m pytest -q -m "not integration and not slow"
+
+format: $(VENV)/installed-dev ## Format the code and mend what can be mended by itself.
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test reaches.
+	@$(BIN)/python -m coverage run -m pytest -q
+	@$(BIN)/python -m coverage report
+
+bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
+	@$(BIN)/python benchmarks/run.py
+
+clean: ## Remove what the other targets made here.
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "stenopool needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." \
+	       "Give another: make demo PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' has no venv module; install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/python
+	@echo "installing stenopool and what it needs into $(VENV) (a minute or two)"
+	@$(PIP) --editable . || { echo $(UNREACHABLE); exit 1; }
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/python
+	@echo "installing stenopool, what it needs and what the tests need into $(VENV) (a minute or two)"
+	@$(PIP) --editable '.[dev]' || { echo $(UNREACHABLE); exit 1; }
+	@touch $@ $(VENV)/installed
+
+UNREACHABLE := "the packages could not be installed; pip says why above. If the package index cannot be" \
+  "reached, set PIP_INDEX_URL or PIP_PROXY and run the same command again."

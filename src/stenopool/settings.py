@@ -1,0 +1,70 @@
+"""Where this installation keeps its things and how it behaves: the only reader of `os.environ`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stenopool.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One installation's places and defaults.
+
+    Attributes:
+        home: folder of the catalog, stages, tables and logs (`STENOPOOL_HOME`, `~/.stenopool`).
+        catalog_url: SQLAlchemy URL of the catalog (`STENOPOOL_CATALOG`); SQLite under the home
+            by default, `postgresql+psycopg://…` for a team.
+        warehouse: folder or bucket URL of the tables' data (`STENOPOOL_WAREHOUSE`).
+        stages: folder or bucket URL of the stages that name no place (`STENOPOOL_STAGES`).
+        database: what an unqualified name belongs to (`STENOPOOL_DATABASE`, `STENOPOOL`).
+        schema: likewise (`STENOPOOL_SCHEMA`, `PUBLIC`).
+        models: folder of converted models that were fetched (`STENOPOOL_MODELS`).
+        ray_address: the Ray cluster to join (`RAY_ADDRESS`); None starts one on this machine.
+    """
+
+    home: Path
+    catalog_url: str
+    warehouse: str
+    stages: str
+    database: str
+    schema: str
+    models: Path
+    ray_address: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables; an empty one counts as absent.
+
+        Args:
+            environ: the variables; `os.environ` when left out.
+
+        Raises:
+            InvalidOptionError: `STENOPOOL_HOME` is a file.
+        """
+        variables = os.environ if environ is None else environ
+        home = Path(variables.get("STENOPOOL_HOME") or Path.home() / ".stenopool")
+        home = home.expanduser().absolute()
+        if home.exists() and not home.is_dir():
+            raise InvalidOptionError(f"STENOPOOL_HOME is '{home}', which is not a folder")
+        return cls(
+            home=home,
+            catalog_url=variables.get("STENOPOOL_CATALOG") or f"sqlite:///{home}/catalog.db",
+            warehouse=variables.get("STENOPOOL_WAREHOUSE") or str(home / "tables"),
+            stages=variables.get("STENOPOOL_STAGES") or str(home / "stages"),
+            database=_folded(variables.get("STENOPOOL_DATABASE") or "STENOPOOL"),
+            schema=_folded(variables.get("STENOPOOL_SCHEMA") or "PUBLIC"),
+            models=Path(variables.get("STENOPOOL_MODELS") or home / "models"),
+            ray_address=variables.get("RAY_ADDRESS") or None,
+        )
+
+
+def _folded(name: str) -> str:
+    """A name as the catalog keeps it: upper case, unless it stands in double quotes."""
+    return name[1:-1] if name[:1] == name[-1:] == '"' and len(name) > 2 else name.upper()
