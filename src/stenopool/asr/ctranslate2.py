@@ -1,0 +1,147 @@
+"""The `ctranslate2` engine: Whisper by CTranslate2, through faster-whisper's parts."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Final
+
+from stenopool.asr.ctranslate2_backend import GPU_BATCH, CTranslate2Backend
+from stenopool.asr.hub import quiet_hub
+from stenopool.asr.models import check_vocabulary, find_model, is_english_only, model_info
+from stenopool.asr.whisper import transcribe_windows
+from stenopool.asr.windows import checked
+from stenopool.errors import EngineError, InvalidOptionError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from faster_whisper import WhisperModel
+    from numpy.typing import NDArray
+
+    from stenopool.asr.engine import Engine
+    from stenopool.model import ModelInfo, TranscribeOptions, WindowResult
+    from stenopool.settings import Settings
+
+CPU_BATCH: Final = 8
+"""Windows decoded together on a CPU; more gained nothing, and encoding goes one by one."""
+
+
+def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
+    """Name the model and check the options against its files; see `describe_model`."""
+    folder = find_model(options.model, settings)
+    if is_english_only(options.model):
+        _check_english(options)
+    elif options.language is not None:
+        _check_language(options.language, folder)
+    return model_info(options.model, settings)
+
+
+def load(
+    options: TranscribeOptions, settings: Settings, device: str = "auto", threads: int = 0
+) -> Engine:
+    """Load the model that the options name: int8 on a CPU, float16 on a GPU.
+
+    Args:
+        options: `model`, `language` and `task` are read.
+        settings: where models lie.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        threads: CPU threads of one call; 0 leaves the choice to CTranslate2.
+
+    Raises:
+        NotFoundError: no such model.
+        InvalidOptionError: the model cannot do what the options ask for.
+        ModelError: the model's files are missing or damaged.
+        EngineError: a GPU was asked for and there is none.
+    """
+    info = describe(options, settings)
+    folder = find_model(options.model, settings)
+    quiet_hub()
+    import ctranslate2
+    from faster_whisper import WhisperModel
+
+    device = _device(device, ctranslate2.get_cuda_device_count())
+    try:
+        model = WhisperModel(
+            str(folder),
+            device=device,
+            compute_type="float16" if device == "cuda" else "int8",
+            cpu_threads=threads,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"model '{options.model}' in '{folder}' cannot be loaded: {error}; "
+            f"`stenopool models verify {folder}` says what is wrong with it"
+        ) from error
+    check_vocabulary(folder, model.hf_tokenizer.get_vocab_size())
+    if not model.model.is_multilingual:
+        _check_english(options)
+    # Sampling is the only random part: the same calls from the start give the same texts.
+    ctranslate2.set_random_seed(0)
+    # What the imports left behind lives as long as the process; collections need not walk it.
+    gc.collect()
+    gc.freeze()
+    return CTranslate2Engine(info, model)
+
+
+def _device(asked: str, gpus: int) -> str:
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InvalidOptionError(f"device '{asked}' is not one of auto, cpu, cuda")
+    if asked == "cuda" and not gpus:
+        raise EngineError(
+            "CTranslate2 sees no NVIDIA GPU; `stenopool doctor` says what it found, "
+            "and device 'cpu' runs without one"
+        )
+    return "cuda" if gpus and asked != "cpu" else "cpu"
+
+
+def _check_language(language: str, folder: Path) -> None:
+    # The tokenizer holds one token a language, whichever set of languages the model has.
+    if f'"<|{language}|>"'.encode() not in (folder / "tokenizer.json").read_bytes():
+        raise InvalidOptionError(
+            f"language '{language}' is not one that the model knows; "
+            "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
+        )
+
+
+def _check_english(options: TranscribeOptions) -> None:
+    if options.language not in (None, "en") or options.task != "transcribe":
+        name = options.model.removesuffix(".en")
+        raise InvalidOptionError(
+            f"model '{options.model}' transcribes English and nothing else; "
+            f"use a multilingual one, such as '{name if name != options.model else 'small'}'"
+        )
+
+
+class CTranslate2Engine:
+    """An engine over one loaded model; see `stenopool.asr.Engine`."""
+
+    name: str = "ctranslate2"
+
+    def __init__(self, info: ModelInfo, model: WhisperModel) -> None:
+        self.info = info
+        self.max_batch = GPU_BATCH if model.model.device == "cuda" else CPU_BATCH
+        self._backend = CTranslate2Backend(model)
+
+    def transcribe(
+        self,
+        windows: Sequence[NDArray[np.float32]],
+        options: TranscribeOptions,
+        languages: Sequence[str | None],
+    ) -> list[WindowResult]:
+        """Transcribe windows in batches of `max_batch`; see `Engine.transcribe`."""
+        results: list[WindowResult] = []
+        for start in range(0, len(windows), self.max_batch):
+            batch = slice(start, start + self.max_batch)
+            results += transcribe_windows(self._backend, windows[batch], options, languages[batch])
+        return results
+
+    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+        """Find the language of each window; see `Engine.detect_languages`."""
+        found: list[tuple[str, float]] = []
+        for start in range(0, len(windows), self.max_batch):
+            batch = windows[start : start + self.max_batch]
+            mels = [self._backend.mel(checked(window)[0]) for window in batch]
+            found += self._backend.detect(self._backend.encode(mels))
+        return found

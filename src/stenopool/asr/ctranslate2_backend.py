@@ -1,0 +1,188 @@
+"""The arithmetic of the `ctranslate2` engine: encode, decode and align with CTranslate2."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from stenopool.asr.features import log_mel
+from stenopool.asr.quality import Attempt
+from stenopool.errors import EngineError
+from stenopool.model import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ctranslate2 import StorageView
+    from faster_whisper import WhisperModel
+    from faster_whisper.tokenizer import Tokenizer
+    from numpy.typing import NDArray
+
+    from stenopool.asr.timestamps import TimedTokens
+    from stenopool.model import TranscribeOptions
+
+GPU_BATCH: Final = 32
+"""Windows encoded and decoded together on a GPU."""
+
+SAMPLES_PER_RETRY: Final = 5
+"""Texts sampled at a temperature above 0, the likeliest of which counts (openai/whisper's 5)."""
+
+_MAX_INITIAL_TIMESTAMP: Final = 50
+"""The first timestamp lies at most this many steps of 0.02 s in: 1.0 s."""
+
+_PREPENDED: Final = "\"'\u201c\u00bf([{-"
+_APPENDED: Final = "\"'.\u3002,\uff0c!\uff01?\uff1f:\uff1a\u201d)]}\u3001"
+"""Punctuation that belongs to the word behind it, and to the word before it."""
+
+
+class CTranslate2Backend:
+    """The model's arithmetic; see `stenopool.asr.whisper.Backend`."""
+
+    def __init__(self, model: WhisperModel) -> None:
+        from faster_whisper.feature_extractor import FeatureExtractor
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        self._model = model
+        self._on_gpu = model.model.device == "cuda"
+        # Older folders have no preprocessor_config.json; the weights know their mel bins.
+        self._extractor = FeatureExtractor(feature_size=model.model.n_mels)
+        self._tokenizers: dict[tuple[str, str], Tokenizer] = {}
+        self._plain = self._tokenizer("en", "transcribe")
+        self._suppressed = get_suppressed_tokens(self._plain, [-1])
+        self.timestamp_begin: int = self._plain.timestamp_begin
+
+    def mel(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel spectrogram, float32, shape (mel bins, 3000)."""
+        return log_mel(window, self._extractor)
+
+    def encode(self, mels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.floating[Any]]]:
+        """Run the encoder; one array of shape (1500, width) a window, in main memory.
+
+        A CPU encodes one by one, because a batch of spectrograms falls out of its cache.
+        """
+        step = GPU_BATCH if self._on_gpu else 1
+        encoded: list[NDArray[np.floating[Any]]] = []
+        for start in range(0, len(mels), step):
+            batch = _storage(mels[start : start + step])
+            with _translated("encode", len(mels)):
+                encoded.extend(np.array(self._model.model.encode(batch, to_cpu=self._on_gpu)))
+        return encoded
+
+    def detect(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[str, float]]:
+        """Find language codes and their probabilities; an English-only model knows."""
+        if not self._model.model.is_multilingual:
+            return [("en", 1.0)] * len(encoded)
+        with _translated("detect the language of", len(encoded)):
+            ranked = self._model.model.detect_language(_storage(encoded))
+        return [(best[0][0][2:-2], float(best[0][1])) for best in ranked]
+
+    def generate(
+        self,
+        encoded: Sequence[NDArray[np.floating[Any]]],
+        languages: Sequence[str],
+        options: TranscribeOptions,
+        temperature: float,
+    ) -> list[Attempt]:
+        """Decode once; greedy at temperature 0, else the likeliest of a few samples."""
+        prompts = [self._prompt(language, options) for language in languages]
+        sampling = {"sampling_topk": 0, "sampling_temperature": temperature}
+        with _translated("decode", len(encoded)):
+            results = self._model.model.generate(
+                _storage(encoded),
+                prompts,
+                beam_size=1,
+                num_hypotheses=SAMPLES_PER_RETRY if temperature else 1,
+                max_length=self._model.max_length,
+                max_initial_timestamp_index=_MAX_INITIAL_TIMESTAMP,
+                return_scores=True,
+                return_no_speech_prob=True,
+                suppress_blank=True,
+                suppress_tokens=self._suppressed,
+                **(sampling if temperature else {}),
+            )
+        limit = min(self._model.max_length // 2, self._model.max_length - len(prompts[0]))
+        return [self._attempt(result, temperature, limit) for result in results]
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Turn tokens into text, without timestamps and other special tokens."""
+        return str(self._plain.decode(list(tokens)))
+
+    def words(
+        self,
+        encoded: NDArray[np.floating[Any]],
+        parts: Sequence[TimedTokens],
+        language: str,
+        frames: int,
+    ) -> list[tuple[Word, ...]]:
+        """Align the parts' tokens with the audio by the decoder's cross-attention."""
+        drafts: list[dict[str, Any]] = [
+            {"seek": 0, "start": part.start_s, "end": part.end_s, "tokens": list(part.tokens)}
+            for part in parts
+        ]
+        with _translated("align", 1):
+            self._model.add_word_timestamps(
+                [drafts],
+                self._tokenizer(language, "transcribe"),
+                _storage([encoded]),
+                [frames],
+                _PREPENDED,
+                _APPENDED,
+                last_speech_timestamp=0.0,
+            )
+        return [tuple(_word(word) for word in draft["words"]) for draft in drafts]
+
+    def _prompt(self, language: str, options: TranscribeOptions) -> list[int]:
+        tokenizer = self._tokenizer(language, options.task)
+        before = tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+        return list(self._model.get_prompt(tokenizer, before))
+
+    def _tokenizer(self, language: str, task: str) -> Tokenizer:
+        from faster_whisper.tokenizer import Tokenizer
+
+        key = (language, task)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = Tokenizer(
+                self._model.hf_tokenizer,
+                self._model.model.is_multilingual,
+                task=task,
+                language=language,
+            )
+        return self._tokenizers[key]
+
+    def _attempt(self, result: Any, temperature: float, limit: int) -> Attempt:  # noqa: ANN401
+        tokens = tuple(result.sequences_ids[0])
+        return Attempt(
+            tokens=tokens,
+            text=self.text(tokens).strip(),
+            # The score is the mean without the end token, which counts as well.
+            avg_logprob=float(result.scores[0]) * len(tokens) / (len(tokens) + 1),
+            no_speech_prob=float(result.no_speech_prob),
+            temperature=temperature,
+            hit_limit=len(tokens) >= limit,
+        )
+
+
+def _word(word: dict[str, Any]) -> Word:
+    return Word(
+        start_s=float(word["start"]),
+        end_s=float(word["end"]),
+        text=str(word["word"]).strip(),
+        probability=float(word["probability"]),
+    )
+
+
+def _storage(arrays: Sequence[NDArray[np.floating[Any]]]) -> StorageView:
+    from ctranslate2 import StorageView
+
+    return StorageView.from_array(np.ascontiguousarray(np.stack(arrays)))
+
+
+@contextmanager
+def _translated(work: str, windows: int) -> Iterator[None]:
+    """Turn what CTranslate2 raises into an `EngineError`."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise EngineError(f"ctranslate2 could not {work} {windows} windows: {error}") from error

@@ -1,0 +1,45 @@
+"""Real recordings as windows, and the options that each engine is tested with."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from stenopool.model import SAMPLE_RATE, TranscribeOptions
+
+AUDIO = Path(__file__).parents[2] / "../shared/audio"
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+OPTIONS = {
+    "ctranslate2": TranscribeOptions(engine="ctranslate2", model="demo"),
+    "pocketsphinx": TranscribeOptions(engine="pocketsphinx"),
+    "fake": TranscribeOptions(engine="fake", model="fake"),
+}
+
+
+@cache
+def clip(path: str) -> np.ndarray:
+    """A recording of the shared folder: float32, shape (n,), mono, 16 kHz."""
+    import av
+
+    resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
+    with av.open(str(AUDIO / path)) as container:
+        frames = [g for f in container.decode(audio=0) for g in resampler.resample(f)]
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def with_silence(samples: np.ndarray) -> np.ndarray:
+    """0.2 s of silence before and 0.3 s after, as VAD leaves around speech."""
+    return np.pad(samples, (3200, 4800))
+
+
+def digit(number: int, speaker: str = "jackson", take: int = 0) -> np.ndarray:
+    """A spoken digit with silence around it."""
+    return with_silence(clip(f"digits/{number}_{speaker}_{take}.wav"))
+
+
+def text_of(result) -> str:
+    return " ".join(segment.text for segment in result.segments)

@@ -1,0 +1,53 @@
+"""An installation of its own for each test, and every engine loaded once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from asr.clips import OPTIONS
+from stenopool.asr import load_engine
+from stenopool.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """An installation of its own, with no model fetched."""
+    return Settings.from_env({"STENOPOOL_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture(scope="session")
+def shared_settings(tmp_path_factory):
+    return Settings.from_env({"STENOPOOL_HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+@pytest.fixture(scope="session")
+def demo_engine(shared_settings):
+    return load_engine(OPTIONS["ctranslate2"], shared_settings, device="cpu", threads=2)
+
+
+@pytest.fixture(scope="session")
+def pocketsphinx_engine(shared_settings):
+    return load_engine(OPTIONS["pocketsphinx"], shared_settings)
+
+
+@pytest.fixture(scope="session")
+def fake_engine(shared_settings):
+    return load_engine(OPTIONS["fake"], shared_settings)
+
+
+@pytest.fixture
+def run_python(settings):
+    """Run a program in a fresh Python with a home of its own; gives what it printed."""
+
+    def run(program: str) -> str:
+        environ = {**os.environ, "STENOPOOL_HOME": str(settings.home)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=True
+        )
+        return done.stdout.strip()
+
+    return run

@@ -1,0 +1,137 @@
+"""The demo model reads digits through the `ctranslate2` engine, as faster-whisper itself does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jiwer
+import numpy as np
+import pytest
+
+from asr.clips import AUDIO, DIGITS, OPTIONS, clip, digit, text_of, with_silence
+from stenopool.asr import quality
+from stenopool.asr.models import demo_folder
+from stenopool.errors import EngineError
+from stenopool.model import SAMPLE_RATE
+
+MAX_DIGIT_WER = 0.05
+"""Bound for single digits; the model's README has 1 % with timestamps on 100 clips."""
+
+
+def transcribe(engine, *windows, **changes):
+    options = replace(OPTIONS["ctranslate2"], **changes)
+    return engine.transcribe(list(windows), options, ["en"] * len(windows))
+
+
+def joined(numbers, gap_s=0.25):
+    """Digits with pauses between, and where each of them lies (s)."""
+    gap = np.zeros(int(gap_s * SAMPLE_RATE), dtype=np.float32)
+    parts, places, at = [gap], [], len(gap)
+    for number in numbers:
+        sound = clip(f"digits/{number}_jackson_{number}.wav")
+        places.append((at / SAMPLE_RATE, (at + len(sound)) / SAMPLE_RATE))
+        parts += [sound, gap]
+        at += len(sound) + len(gap)
+    return np.concatenate(parts), places
+
+
+@pytest.fixture(scope="module")
+def faster_whisper():
+    """The reference: faster-whisper on the same weights."""
+    from faster_whisper import WhisperModel
+
+    return WhisperModel(str(demo_folder()), device="cpu", compute_type="int8", cpu_threads=2)
+
+
+def reference_text(model, window):
+    """What faster-whisper says at temperature 0, on the window filled up to 30 s."""
+    full = np.zeros(30 * SAMPLE_RATE, dtype=np.float32)
+    full[: len(window)] = window
+    segments, _ = model.transcribe(
+        full, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False
+    )
+    return " ".join(segment.text.strip() for segment in segments)
+
+
+def test_sixty_single_digits_are_read(demo_engine):
+    names = sorted(path.name for path in (AUDIO / "digits").iterdir())[::33][:60]
+    windows = [with_silence(clip(f"digits/{name}")) for name in names]
+    found = [text_of(result) for result in transcribe(demo_engine, *windows)]
+    expected = [DIGITS[int(name[0])] for name in names]
+    assert jiwer.wer(expected, found) <= MAX_DIGIT_WER, list(zip(expected, found, strict=True))
+
+
+def test_strings_of_digits_are_read_with_times(demo_engine):
+    strings = [(7, 0, 1), (4, 9, 2, 5), (8, 3, 6, 1, 0)]
+    windows = [joined(numbers) for numbers in strings]
+    results = transcribe(demo_engine, *[window for window, _ in windows])
+    expected = [" ".join(DIGITS[n] for n in numbers) for numbers in strings]
+    assert jiwer.wer(expected, [text_of(r) for r in results]) <= 0.1
+    for (_, places), result in zip(windows, results, strict=True):
+        assert abs(result.segments[0].start_s - places[0][0]) <= 0.3
+        assert abs(result.segments[-1].end_s - places[-1][1]) <= 1.0
+
+
+def test_words_lie_where_they_were_spoken(demo_engine):
+    window, places = joined((7, 0, 1))
+    (result,) = transcribe(demo_engine, window, word_timestamps=True)
+    words = [word for segment in result.segments for word in segment.words]
+    assert [word.text for word in words] == ["seven", "zero", "one"]
+    for word, (start_s, end_s) in zip(words, places, strict=True):
+        assert word.start_s < end_s
+        assert word.end_s > start_s
+
+
+@pytest.mark.parametrize(
+    "window",
+    [digit(3), digit(8, "lucas", 5), joined((7, 0, 1))[0], joined((2, 9))[0]],
+    ids=["three", "eight", "seven zero one", "two nine"],
+)
+def test_text_is_that_of_faster_whisper_on_the_same_window(demo_engine, faster_whisper, window):
+    (result,) = transcribe(demo_engine, window)
+    assert result.segments[0].temperature == 0.0
+    assert text_of(result) == reference_text(faster_whisper, window)
+
+
+def test_what_fails_at_temperature_zero_is_sampled_and_flagged(demo_engine, monkeypatch):
+    monkeypatch.setattr(quality, "MIN_AVG_LOGPROB", 0.0)
+    (result,) = transcribe(demo_engine, digit(6))
+    assert result.segments[0].temperature in quality.TEMPERATURES
+    assert "low confidence" in result.warnings[0]
+    monkeypatch.setattr(quality, "best_attempt", lambda attempts: attempts[-1])
+    (last,) = transcribe(demo_engine, digit(6))
+    assert all(segment.temperature == 1.0 for segment in last.segments)
+
+
+def test_prompt_reaches_the_model(demo_engine):
+    plain, prompted = (
+        transcribe(demo_engine, digit(3), prompt=prompt)[0]
+        for prompt in (None, "nine nine nine nine")
+    )
+    assert plain.segments != prompted.segments
+
+
+def test_prompt_longer_than_the_context_is_cut_and_not_refused(demo_engine):
+    (result,) = transcribe(demo_engine, digit(4), prompt="one two three " * 300)
+    assert len(result.segments) <= 1
+
+
+def test_every_language_of_the_vocabulary_is_taken(demo_engine):
+    (german,) = demo_engine.transcribe([digit(4)], OPTIONS["ctranslate2"], ["de"])
+    assert (german.language, german.language_probability) == ("de", 1.0)
+
+
+def test_text_that_meets_the_token_limit_is_flagged(demo_engine, monkeypatch):
+    window, _ = joined((7, 0, 1, 4))
+    monkeypatch.setattr(demo_engine._backend._model, "max_length", 10)
+    (result,) = transcribe(demo_engine, window)
+    assert any("token limit" in warning for warning in result.warnings)
+
+
+def test_failure_inside_the_library_is_an_engine_error(demo_engine, monkeypatch):
+    too_few_bins = np.zeros((80, 3000), dtype=np.float32)
+    monkeypatch.setattr(demo_engine._backend, "mel", lambda _window: too_few_bins)
+    with pytest.raises(EngineError, match="could not encode 1 windows"):
+        transcribe(demo_engine, digit(3))
+    with pytest.raises(EngineError, match="could not encode 1 windows"):
+        demo_engine.detect_languages([digit(3)])

@@ -1,0 +1,130 @@
+"""What every engine promises, whichever it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asr.clips import OPTIONS, clip, digit, text_of, with_silence
+from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES, WindowResult
+
+
+@pytest.fixture(params=["ctranslate2", "pocketsphinx", "fake"], scope="session")
+def engine(request, demo_engine, pocketsphinx_engine, fake_engine):
+    engines = {e.name: e for e in (demo_engine, pocketsphinx_engine, fake_engine)}
+    return engines[request.param]
+
+
+def transcribe(engine, *windows, language="en", **changes) -> list[WindowResult]:
+    options = replace(OPTIONS[engine.name], **changes)
+    return engine.transcribe(list(windows), options, [language] * len(windows))
+
+
+def assert_ordered_inside(result: WindowResult, duration_s: float) -> None:
+    times = [t for segment in result.segments for t in (segment.start_s, segment.end_s)]
+    assert times == sorted(times)
+    assert all(0.0 <= t <= duration_s for t in times)
+
+
+def test_no_windows_give_no_results(engine):
+    assert transcribe(engine) == []
+    assert engine.detect_languages([]) == []
+
+
+def test_results_come_in_the_order_of_the_windows_whatever_the_batch(engine):
+    windows = [digit(3), digit(8)]
+    together = transcribe(engine, *windows)
+    assert together == [transcribe(engine, window)[0] for window in windows]
+    assert together == transcribe(engine, *reversed(windows))[::-1]
+    assert len({text_of(result) for result in together}) > 1
+
+
+def test_more_windows_than_a_batch_give_one_result_each(engine):
+    windows = [digit(n, take=1) for n in range(engine.max_batch + 1)]
+    results = transcribe(engine, *windows)
+    assert len(results) == engine.max_batch + 1
+    assert all(text_of(result) for result in results)
+
+
+def test_silence_gives_no_segments(engine):
+    silence = np.zeros(SAMPLE_RATE, dtype=np.float32)
+    empty = np.zeros(0, dtype=np.float32)
+    almost = np.full(SAMPLE_RATE, 5e-5, dtype=np.float32)
+    assert [r.segments for r in transcribe(engine, silence, empty, almost)] == [(), (), ()]
+
+
+def test_window_of_a_tenth_of_a_second_is_taken(engine):
+    window = digit(7)[4000:5600]
+    (result,) = transcribe(engine, window, word_timestamps=True)
+    assert_ordered_inside(result, 0.1)
+
+
+def test_window_of_thirty_seconds_is_taken_and_a_longer_one_refused(engine):
+    window = np.zeros(WINDOW_SAMPLES, dtype=np.float32)
+    sound = digit(5)
+    window[: len(sound)] = sound
+    (result,) = transcribe(engine, window, word_timestamps=True)
+    assert_ordered_inside(result, 30.0)
+    assert text_of(result)
+    with pytest.raises(ValueError, match="480000 samples"):
+        transcribe(engine, np.append(window, np.float32(0.0)))
+
+
+def test_words_lie_inside_their_segment_in_order_and_spell_its_text(engine):
+    window = np.concatenate([digit(4), digit(9, take=2)])
+    (result,) = transcribe(engine, window, word_timestamps=True)
+    assert_ordered_inside(result, len(window) / SAMPLE_RATE)
+    for segment in result.segments:
+        times = [t for word in segment.words for t in (word.start_s, word.end_s)]
+        assert times == sorted(times)
+        assert segment.start_s <= times[0] <= times[-1] <= segment.end_s
+        assert " ".join(word.text for word in segment.words) == segment.text
+        assert all(0.0 <= word.probability <= 1.0 for word in segment.words)
+
+
+def test_asking_for_words_changes_no_text_and_without_it_there_are_none(engine):
+    window = digit(6)
+    (plain,) = transcribe(engine, window)
+    (timed,) = transcribe(engine, window, word_timestamps=True)
+    assert text_of(plain) == text_of(timed)
+    assert all(segment.words == () for segment in plain.segments)
+    assert all(segment.words for segment in timed.segments)
+
+
+def test_given_language_is_kept_with_certainty(engine):
+    (result,) = transcribe(engine, digit(3))
+    assert (result.language, result.language_probability) == ("en", 1.0)
+
+
+def test_missing_language_is_detected_on_the_window_itself(engine):
+    window = digit(3)
+    (result,) = transcribe(engine, window, language=None)
+    assert [(result.language, result.language_probability)] == engine.detect_languages([window])
+    assert len(result.language) == 2
+    assert 0.0 < result.language_probability <= 1.0
+
+
+def test_samples_that_are_no_numbers_spoil_no_window(engine):
+    broken = digit(3).copy()
+    broken[:10] = np.nan
+    broken[-10:] = np.inf
+    mended = np.nan_to_num(broken, nan=0.0, posinf=0.0)
+    bad, good = transcribe(engine, broken, mended)
+    assert bad.segments == good.segments
+    assert bad.warnings
+    assert not good.warnings
+
+
+def test_windows_are_not_changed(engine):
+    window = with_silence(clip("digits/0_lucas_0.wav"))
+    before = window.copy()
+    transcribe(engine, window)
+    np.testing.assert_array_equal(window, before)
+
+
+def test_engine_names_itself_and_its_pinned_model(engine):
+    assert engine.name == OPTIONS[engine.name].engine
+    assert engine.info.revision
+    assert engine.max_batch >= 1
