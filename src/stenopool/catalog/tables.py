@@ -1,0 +1,195 @@
+"""Iceberg tables, kept by PyIceberg in the same database as all else."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from sqlalchemy.exc import IntegrityError
+
+from stenopool.catalog.engine import reaching
+from stenopool.catalog.names import ObjectName
+from stenopool.catalog.places import place_of
+from stenopool.errors import AlreadyExistsError, CatalogError, NotFoundError
+from stenopool.storage import open_storage
+from stenopool.storage.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.table import Table
+    from sqlalchemy import Engine
+
+_PROPERTIES: Final = {
+    # A run commits every few seconds, and each commit writes a metadata file.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+_ICEBERG: Final = {
+    "uri": "sqlite://",
+    "init_catalog_tables": "false",
+    # The same file systems as `storage`: Arrow's own knows no AWS_ENDPOINT_URL.
+    "py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableInfo:
+    """A table as a list shows it.
+
+    Attributes:
+        name: its full name.
+        rows: in its main branch.
+        size_bytes: of its data files.
+        modified_at: when its main branch or its columns last changed (UTC).
+    """
+
+    name: ObjectName
+    rows: int
+    size_bytes: int
+    modified_at: datetime
+
+
+def iceberg_catalog(engine: Engine) -> SqlCatalog:
+    """PyIceberg's catalog over our connection, which waits for other writers and is in WAL."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    # It wants a URL of its own: an empty database in memory, left for ours at once. So no
+    # password lies in its properties, which travel with every table to every worker.
+    catalog = SqlCatalog("stenopool", **_ICEBERG)
+    catalog.engine.dispose()
+    catalog.engine = engine
+    return catalog
+
+
+def create(
+    iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema, *, warehouse: str, if_not_exists: bool
+) -> Table:
+    """Create a table in a schema that exists.
+
+    Raises:
+        AlreadyExistsError: the name is taken, and `if_not_exists` is not set.
+    """
+    from pyiceberg.exceptions import TableAlreadyExistsError
+
+    _ensure_namespace(iceberg, name)
+    # A place of its own for each: one that is dropped may still be removed when it is made anew.
+    location = f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
+    try:
+        with reaching(iceberg.engine.url), translated(warehouse):
+            if if_not_exists and iceberg.table_exists(_identifier(name)):
+                return load(iceberg, name)
+            return iceberg.create_table(
+                _identifier(name), schema, location=location, properties=_PROPERTIES
+            )
+    except TableAlreadyExistsError as error:
+        open_storage(location).clear()
+        if if_not_exists:
+            return load(iceberg, name)
+        raise AlreadyExistsError(f"table {name} exists already") from error
+
+
+def load(iceberg: SqlCatalog, name: ObjectName) -> Table:
+    """A table as it is now.
+
+    Raises:
+        NotFoundError: it does not exist; the nearest name is given.
+        CatalogError: its metadata is gone.
+    """
+    from pyiceberg.exceptions import NoSuchTableError
+
+    try:
+        with _reading(iceberg, name):
+            return iceberg.load_table(_identifier(name))
+    except NoSuchTableError as error:
+        raise NotFoundError(f"table {name} does not exist; {_hint(iceberg, name)}") from error
+
+
+def drop(iceberg: SqlCatalog, name: ObjectName) -> None:
+    """Forget a table, then remove its files.
+
+    Raises:
+        NotFoundError: it does not exist.
+    """
+    try:
+        location = load(iceberg, name).location()
+    except CatalogError:
+        location = None  # a table whose metadata is gone can be dropped all the same
+    with reaching(iceberg.engine.url):
+        iceberg.drop_table(_identifier(name))
+    if location is not None:
+        open_storage(location).clear()
+
+
+def names_in(iceberg: SqlCatalog, database: str, schema: str) -> list[ObjectName]:
+    """The tables of a schema, sorted."""
+    from pyiceberg.exceptions import NoSuchNamespaceError
+
+    with reaching(iceberg.engine.url):
+        try:
+            found = iceberg.list_tables((database, schema))
+        except NoSuchNamespaceError:
+            return []  # the schema never had a table
+    return sorted(ObjectName(database, schema, identifier[-1]) for identifier in found)
+
+
+def describe(iceberg: SqlCatalog, name: ObjectName) -> TableInfo:
+    """A table as a list shows it."""
+    table = load(iceberg, name)
+    snapshot = table.current_snapshot()
+    summary = snapshot.summary if snapshot is not None else None
+    figures = summary.additional_properties if summary is not None else {}
+    return TableInfo(
+        name=name,
+        rows=int(figures.get("total-records", 0)),
+        size_bytes=int(figures.get("total-files-size", 0)),
+        modified_at=datetime.fromtimestamp(table.metadata.last_updated_ms / 1000, UTC),
+    )
+
+
+def _ensure_namespace(iceberg: SqlCatalog, name: ObjectName) -> None:
+    from pyiceberg.exceptions import NamespaceAlreadyExistsError
+
+    with reaching(iceberg.engine.url):
+        try:
+            iceberg.create_namespace((name.database, name.schema))
+        except (NamespaceAlreadyExistsError, IntegrityError):
+            return  # there already, or another process was faster
+
+
+@contextmanager
+def _reading(iceberg: SqlCatalog, name: ObjectName) -> Iterator[None]:
+    """Translate what goes wrong in the database, and where a table's metadata lies."""
+    with reaching(iceberg.engine.url), translated(f"metadata of table {name}"):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise CatalogError(
+                f"table {name} is in the catalog, but its metadata file is gone: {error}"
+            ) from error
+
+
+def _hint(iceberg: SqlCatalog, name: ObjectName) -> str:
+    """The nearest table, which may well have this name in another schema."""
+    with reaching(iceberg.engine.url):
+        places = [
+            place
+            for database in iceberg.list_namespaces()
+            for place in iceberg.list_namespaces(database)
+        ]
+    known = [one for place in places for one in names_in(iceberg, *place)]
+    same = [str(one) for one in known if one.name == name.name]
+    close = same or get_close_matches(str(name), map(str, known), n=1)
+    return f"did you mean {close[0]}?" if close else "`stenopool tables` shows those that do"
+
+
+def _identifier(name: ObjectName) -> tuple[str, str, str]:
+    return name.database, name.schema, name.name

@@ -1,0 +1,114 @@
+"""The table of transcripts: its columns, and how the parts of a long recording become one row."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+UNSPACED_LANGUAGES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+"""Languages whose script puts no space between sentences."""
+
+
+@cache
+def transcript_schema() -> pa.Schema:
+    """The Arrow schema of a table of transcripts: one row a recording.
+
+    `text` is `""` for silence and NULL for a failure; then `error_class` and `error` say why.
+    Times in `segments` count from the start of the recording, in seconds.
+    """
+    import pyarrow as pa
+
+    word = pa.struct(
+        [("start_s", pa.float64()), ("end_s", pa.float64()), ("text", pa.string()),
+         ("probability", pa.float64())]
+    )  # fmt: skip
+    segment = pa.struct(
+        [
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("text", pa.string()),
+            ("avg_logprob", pa.float64()),
+            ("no_speech_prob", pa.float64()),
+            ("compression_ratio", pa.float64()),
+            ("temperature", pa.float64()),
+            ("words", pa.list_(word)),
+        ]
+    )
+    return pa.schema(
+        [
+            ("path", pa.string()),
+            ("text", pa.string()),
+            ("language", pa.string()),
+            ("language_probability", pa.float64()),
+            ("duration_s", pa.float64()),
+            ("speech_s", pa.float64()),
+            ("segments", pa.list_(segment)),
+            ("warnings", pa.list_(pa.string())),
+            ("error_class", pa.string()),
+            ("error", pa.string()),
+            ("source", pa.string()),
+            ("etag", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("model", pa.string()),
+            ("model_revision", pa.string()),
+            ("engine", pa.string()),
+            ("options", pa.string()),
+            ("transcript_id", pa.string()),
+            ("run_id", pa.string()),
+            ("node", pa.string()),
+            ("attempts", pa.int32()),
+            ("wall_s", pa.float64()),
+            ("transcribed_at", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+
+
+@cache
+def part_schema() -> pa.Schema:
+    """A row of `transcript_schema` for one unit of a recording: with its `unit` and `last`."""
+    import pyarrow as pa
+
+    parts = transcript_schema()
+    return parts.append(pa.field("unit", pa.int32())).append(pa.field("last", pa.bool_()))
+
+
+def join_text(texts: Sequence[str], language: str | None) -> str:
+    """The texts of consecutive segments as one, with spaces where the script has them."""
+    glue = "" if language in UNSPACED_LANGUAGES else " "
+    return glue.join(text for text in texts if text)
+
+
+def is_complete(parts: Sequence[dict[str, Any]]) -> bool:
+    """Whether these parts of one recording, in any order, are all that it has."""
+    if any(part["error_class"] for part in parts):
+        # A failure is reported by the last part that is sent.
+        return any(part["last"] for part in parts)
+    last = [part["unit"] for part in parts if part["last"]]
+    return bool(last) and len(parts) == last[0] + 1
+
+
+def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row out of a recording's parts, in any order; a failure of one is the row's failure."""
+    ordered = sorted(parts, key=lambda part: part["unit"])
+    failures = [part for part in ordered if part["error_class"]]
+    row = dict((failures or ordered)[0])
+    for name in ("unit", "last"):
+        del row[name]
+    row["wall_s"] = sum(part["wall_s"] for part in ordered)
+    row["transcribed_at"] = max(part["transcribed_at"] for part in ordered)
+    row["warnings"] = [text for part in ordered for text in part["warnings"]]
+    if failures:
+        return row
+    spoken = max(ordered, key=lambda part: part["speech_s"])
+    row["language"] = spoken["language"]
+    row["language_probability"] = spoken["language_probability"]
+    row["duration_s"] = sum(part["duration_s"] for part in ordered)
+    row["speech_s"] = sum(part["speech_s"] for part in ordered)
+    row["segments"] = [segment for part in ordered for segment in part["segments"]]
+    row["text"] = join_text([segment["text"] for segment in row["segments"]], row["language"])
+    return row
