@@ -1,0 +1,191 @@
+"""`stenopool transcribe`: recordings in, a table out."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stenopool.cli import console
+from stenopool.cli.progress import watched
+from stenopool.model import TranscribeOptions
+from stenopool.settings import Settings
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from stenopool.distributed.estimating import Estimate
+    from stenopool.distributed.run import Request
+    from stenopool.model import RunRecord
+
+DEFAULTS = TranscribeOptions()
+
+
+def transcribe(
+    source: Annotated[
+        str,
+        typer.Argument(help="@STAGE/path, a folder, a glob, one file, or a URL (s3://, https://)."),
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="TABLE, SCHEMA.TABLE or DATABASE.SCHEMA.TABLE; made if missing."),
+    ],
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="Take only files like '*.flac'; repeatable.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A name of `stenopool models list`, or a folder.")
+    ] = DEFAULTS.model,
+    engine: Annotated[
+        str, typer.Option(help="ctranslate2, or pocketsphinx (English, small, offline).")
+    ] = DEFAULTS.engine,
+    language: Annotated[
+        str | None, typer.Option(help="Such as en or de; detected when left out.")
+    ] = None,
+    translate: Annotated[bool, typer.Option("--translate", help="Give English text.")] = False,
+    word_timestamps: Annotated[
+        bool, typer.Option("--word-timestamps", help="Times and probabilities for each word.")
+    ] = False,
+    vad: Annotated[bool, typer.Option(help="Find silence and leave it out.")] = True,
+    prompt: Annotated[
+        str | None, typer.Option(help="Text that sets names and style for the model.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many recordings.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List and probe; say how much, how long, and where.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Transcribe the recordings of SOURCE into a table, one row a recording.
+
+    What has a transcript already is not done again; a run that was interrupted goes on where it
+    was when the same command is given again.
+    """
+    from stenopool.distributed.run import Request
+
+    task: Literal["transcribe", "translate"] = "translate" if translate else "transcribe"
+    options = TranscribeOptions(
+        model=model,
+        engine=engine,
+        language=language,
+        task=task,
+        word_timestamps=word_timestamps,
+        vad=vad,
+        prompt=prompt,
+    )
+    request = Request(
+        source=source,
+        target=to,
+        options=options,
+        patterns=tuple(pattern or ()),
+        overwrite=overwrite,
+        limit=limit,
+    )
+    settings = Settings.from_env()
+    if dry_run:
+        show_estimate(request, settings, as_json=json)
+        return
+    record = run_watched(request, settings)
+    show_result(record, as_json=json)
+    raise typer.Exit(1 if record.failed else 0)
+
+
+def run_watched(request: Request, settings: Settings) -> RunRecord:
+    """The run with its progress on the terminal; Ctrl-C and SIGTERM end it cleanly."""
+    from stenopool.distributed.run import transcribe as run
+
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        log = settings.home / "logs" / "libraries.log"
+        with console.libraries_to(log), watched() as on_progress:
+            return run(request, settings, on_progress)
+    except KeyboardInterrupt:
+        console.tell(
+            "interrupted: what was transcribed is kept; the same command goes on from there"
+        )
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def show_result(record: RunRecord, *, as_json: bool = False) -> None:
+    """Say what a run did, and what to do next."""
+    if as_json:
+        console.print_json(record)
+        return
+    if not record.recordings:
+        console.say(nothing_to_do(record))
+        return
+    console.say(f"{console.plural(record.recordings, 'recording')} in table {record.target}:")
+    by_class = record.details.get("failed_by_class", {})
+    failed = ", ".join(f"{count} {name}" for name, count in sorted(by_class.items()))
+    reasons = f" ({failed})" if failed else ""
+    console.say(
+        f"  {record.done:,} transcribed, {record.failed:,} failed{reasons}, "
+        f"{record.skipped:,} skipped because they have a transcript"
+    )
+    console.say(
+        f"  {console.clock(record.audio_s)} of audio in {console.clock(record.wall_s)}: "
+        f"{record.speed:.1f} × real time"
+    )
+    console.say(f"  {next_query(record)}")
+
+
+def next_query(record: RunRecord) -> str:
+    """The command that shows the failures, or the texts if there are none."""
+    if record.failed:
+        columns, rest = "path, error_class, error", " WHERE error IS NOT NULL"
+    else:
+        columns, rest = "path, text", " LIMIT 10"
+    return f"stenopool sql 'SELECT {columns} FROM {record.target}{rest}'"  # noqa: S608 - only shown
+
+
+def nothing_to_do(record: RunRecord) -> str:
+    """The line for a run that found nothing new."""
+    if not record.listed:
+        return f"no recording matches in {record.source}; nothing was done"
+    return (
+        f"nothing is new: {console.plural(record.listed, 'recording')} of {record.source} "
+        f"{'has a row' if record.listed == 1 else 'have rows'} in {record.target}; "
+        "--overwrite does them again"
+    )
+
+
+def show_estimate(request: Request, settings: Settings, *, as_json: bool) -> None:
+    """Say what the run would find and take."""
+    from stenopool.distributed.estimating import estimate
+
+    found = estimate(request, settings)
+    if as_json:
+        console.print_json(found)
+        return
+    for line in estimate_lines(found):
+        console.say(line)
+
+
+def estimate_lines(found: Estimate) -> list[str]:
+    """The estimate as a person reads it."""
+    new = found.listed - found.skipped
+    counted = console.plural(found.listed, "recording")
+    about = "about " if found.sampled else ""
+    audio = f"{about}{console.clock(found.audio_s)} in {console.size(found.size_bytes)}"
+    wait = f"about {console.clock(found.wall_s)}" if found.wall_s is not None else "unknown"
+    lines = [
+        f"{counted} in {found.source}: {found.skipped:,} transcribed already, {new:,} to do",
+        f"  audio  {audio}, the longest {console.clock(found.longest_s)}",
+        f"  time   {wait}, judged by {found.judged_by}",
+        f"  where  {found.where}",
+        f"  table  {found.target}",
+    ]
+    if found.unreadable:
+        lines.append(f"  unreadable: {console.plural(len(found.unreadable), 'recording')}, such as")
+        lines += [f"    {reason}" for reason in list(found.unreadable.values())[:3]]
+    return [*lines, "nothing was transcribed: this was a dry run"]

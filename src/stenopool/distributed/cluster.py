@@ -1,0 +1,132 @@
+"""The Ray that a run uses: the one that is there, or one of this machine's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import ray
+
+from stenopool.errors import RunFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OBJECT_STORE_SHARE = 0.2
+"""Of this machine's memory for Ray's object store: a few blocks of audio for each core."""
+
+ENGINE_MEMORY_SHARE = 0.5
+"""Of a machine's memory that models may fill together."""
+
+ENGINE_CPU_SHARE = 0.75
+"""Of each core that an engine on a CPU declares; the rest lets reading tasks run beside it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How many engines run, and what each of them and each reading task declares to Ray.
+
+    Attributes:
+        engines: actors in the pool.
+        engine_cpus: cores that one declares.
+        engine_gpus: GPUs that one declares.
+        engine_threads: CPU threads that one uses.
+        reader_cpus: cores that one reading task declares.
+        block_windows: windows that one engine takes in one call: a few batches.
+        device: `cuda` or `cpu`.
+    """
+
+    engines: int
+    engine_cpus: float
+    engine_gpus: float
+    engine_threads: int
+    reader_cpus: float
+    block_windows: int
+    device: str
+
+
+def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) -> Layout:
+    """One engine a GPU; without GPUs one a core, as long as their models fit the memory.
+
+    Args:
+        cpus: cores of the cluster.
+        gpus: GPUs of the cluster that the engine can use.
+        memory_bytes: memory of the cluster.
+        model_bytes: memory that one engine takes.
+    """
+    if gpus:
+        return Layout(
+            engines=gpus,
+            engine_cpus=1.0 if cpus > gpus else 0.0,
+            engine_gpus=1.0,
+            engine_threads=max(1, cpus // gpus // 2),
+            reader_cpus=1.0,
+            block_windows=128,
+            device="cuda",
+        )
+    fit = int(memory_bytes * ENGINE_MEMORY_SHARE / max(1, model_bytes))
+    engines = max(1, min(cpus, fit))
+    threads = max(1, cpus // engines)
+    return Layout(
+        engines=engines,
+        engine_cpus=threads * ENGINE_CPU_SHARE,
+        engine_gpus=0.0,
+        engine_threads=threads,
+        reader_cpus=1 - ENGINE_CPU_SHARE,
+        block_windows=16,
+        device="cpu",
+    )
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """Ray for as long as the block lasts; a Ray that was started here ends here.
+
+    Args:
+        address: of a cluster to join; None uses the Ray of this process, or starts one here.
+
+    Raises:
+        RunFailedError: Ray does not start, or does not answer.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    start_ray(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start_ray(address: str | None) -> None:
+    """Join the cluster at `address`, or start Ray on this machine; its logs stay in its files."""
+    # Read by Ray when it starts, and by the processes that it starts.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    own: dict[str, Any] = {"address": address}
+    if address is None:
+        memory = psutil.virtual_memory().total * OBJECT_STORE_SHARE
+        own = {"address": "local", "include_dashboard": False, "object_store_memory": int(memory)}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise RunFailedError(f"Ray did not start: {error}; `stenopool doctor` says more") from error
+
+
+def quiet_ray_data() -> None:
+    """Keep Ray Data's progress bars and log lines off the terminal; its log files keep them."""
+    from ray.data import DataContext
+
+    # The number of blocks is known only when the recordings are decoded; one too many is harmless.
+    warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, "baseFilename"):
+            handler.setLevel(logging.CRITICAL)

@@ -1,0 +1,153 @@
+"""What a run would cost: how much audio, how long, and where; nothing is written or transcribed."""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stenopool.asr import describe_model
+from stenopool.audio import probe
+from stenopool.catalog import open_catalog, parse_name, resolve_source
+from stenopool.catalog.ledger import published_ids
+from stenopool.distributed.planning import make_plan, transcript_key
+from stenopool.errors import RecordingError, StorageError, UsageError
+from stenopool.storage import open_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from stenopool.catalog import Catalog
+    from stenopool.distributed.planning import Recording
+    from stenopool.distributed.run import Request
+    from stenopool.model import TranscribeOptions
+    from stenopool.settings import Settings
+    from stenopool.storage import Storage
+
+PROBED = 1000
+"""Recordings that are probed; of more, a random sample of so many stands for all."""
+
+PROBE_THREADS = 16
+
+CORE_SPEED = {
+    "demo": 100.0, "tiny": 49.0, "small": 7.4, "large-v3-turbo": 1.9, "distil-large-v3": 1.95,
+    "large-v3": 1.48,
+}  # fmt: skip
+"""Seconds of audio a second on one core, full windows of 30 s, int8: measured on one Zen 4 core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run would find and take.
+
+    Attributes:
+        source: what would be listed.
+        target: the table.
+        listed: recordings that match.
+        skipped: of these, with a transcript already.
+        size_bytes: of the rest.
+        audio_s: declared seconds of audio in the rest; extrapolated by size where `sampled`.
+        sampled: whether only a sample was probed.
+        longest_s: of those probed.
+        unreadable: paths that the probe could not read, with the reason; those probed only.
+        where: the machine or cluster.
+        wall_s: seconds that it would take; None when there is nothing to judge by.
+        judged_by: what `wall_s` rests on.
+    """
+
+    source: str
+    target: str
+    listed: int
+    skipped: int
+    size_bytes: int
+    audio_s: float
+    sampled: bool
+    longest_s: float
+    unreadable: dict[str, str] = field(default_factory=dict)
+    where: str
+    wall_s: float | None
+    judged_by: str
+
+
+def estimate(
+    request: Request, settings: Settings, on_listed: Callable[[int], None] = lambda _: None
+) -> Estimate:
+    """List and probe the source as a run would, and say what it would take.
+
+    Raises:
+        UsageError: as for a run.
+    """
+    target = parse_name(request.target, database=settings.database, schema=settings.schema)
+    with open_catalog(settings) as catalog:
+        source = resolve_source(request.source, request.patterns, catalog, settings)
+        model = describe_model(request.options, settings)
+        done = set() if request.overwrite else published_ids(catalog, target)
+        key = transcript_key(source, model, request.options)
+        plan = make_plan(source, key, done=done, limit=request.limit, on_listed=on_listed)
+        speed, judged_by = expected_speed(catalog, request.options)
+    found = probe_all(open_storage(source.root), plan.recordings)
+    audio_s = found.seconds * (plan.size_bytes / found.size_bytes if found.size_bytes else 1)
+    return Estimate(
+        source=source.name,
+        target=str(target),
+        listed=plan.listed,
+        skipped=plan.skipped,
+        size_bytes=plan.size_bytes,
+        audio_s=audio_s,
+        sampled=len(plan.recordings) > PROBED,
+        longest_s=found.longest_s,
+        unreadable=found.unreadable,
+        where=settings.ray_address or f"this machine, {os.cpu_count()} cores",
+        wall_s=audio_s / speed if speed else None,
+        judged_by=judged_by,
+    )
+
+
+@dataclass(kw_only=True)
+class Probed:
+    """The sum of what probing found; seconds of audio and bytes of the same recordings."""
+
+    seconds: float = 0.0
+    size_bytes: int = 0
+    longest_s: float = 0.0
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def probe_all(storage: Storage, recordings: Sequence[Recording]) -> Probed:
+    """Probe all recordings, or a random sample of them, in threads."""
+    chosen = recordings
+    if len(recordings) > PROBED:
+        chosen = random.Random(0).sample(recordings, PROBED)  # noqa: S311 - a sample, no secret
+
+    def seconds(recording: Recording) -> float | str:
+        path = recording.file.path
+        try:
+            with storage.open(path) as file:
+                return probe(file, path).duration_s or 0.0
+        except (RecordingError, StorageError, UsageError) as error:
+            return str(error)
+
+    probed = Probed()
+    with ThreadPoolExecutor(PROBE_THREADS) as pool:
+        for recording, answer in zip(chosen, pool.map(seconds, chosen), strict=True):
+            probed.size_bytes += recording.file.size_bytes
+            if isinstance(answer, str):
+                probed.unreadable[recording.file.path] = answer
+            else:
+                probed.seconds += answer
+                probed.longest_s = max(probed.longest_s, answer)
+    return probed
+
+
+def expected_speed(catalog: Catalog, options: TranscribeOptions) -> tuple[float | None, str]:
+    """Seconds of audio a second to expect, and what that rests on."""
+    for run in catalog.runs():
+        same = f'"model": "{options.model}"' in run.options
+        if run.state == "succeeded" and run.audio_s and same:
+            return run.speed, f"run {run.run_id} with the same model"
+    cores = os.cpu_count() or 1
+    if options.engine == "ctranslate2" and options.model in CORE_SPEED:
+        return CORE_SPEED[options.model] * cores, f"a rough figure for {cores} cores without a GPU"
+    return None, "no earlier run with this model"

@@ -1,0 +1,133 @@
+"""The streaming dataset of a run: references in, transcripts' parts out, on Ray Data."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+import psutil
+import ray
+import ray.data
+
+from stenopool.asr.models import find_model
+from stenopool.distributed.cluster import Layout, plan_layout, quiet_ray_data
+from stenopool.distributed.reading import UnitReader
+from stenopool.distributed.references import BLOCK_BYTES, RecordingReferences
+from stenopool.distributed.stopping import Stop, stoppable
+from stenopool.distributed.transcribing import Transcriber, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from stenopool.catalog import Source
+    from stenopool.distributed.planning import Recording
+    from stenopool.model import TranscribeOptions
+    from stenopool.settings import Settings
+
+ENGINE_BYTES = 500_000_000
+"""Memory of an engine process beside its weights; measured with the demo model."""
+
+STOP_S = 10.0
+"""How long the driver waits for a stopped iteration to end (s)."""
+
+POLL_S = 0.5
+"""The driver looks up at least this often, for commits that are due and for Ctrl-C (s)."""
+
+
+def cluster_layout(options: TranscribeOptions, settings: Settings) -> Layout:
+    """The layout for the Ray that is connected."""
+    resources = ray.cluster_resources()
+    on_gpu = options.engine != "pocketsphinx"
+    gpus = int(resources.get("GPU", 0)) if on_gpu else 0
+    model_bytes = engine_bytes(options, settings)
+    memory = int(resources.get("memory", psutil.virtual_memory().total))
+    return plan_layout(
+        cpus=int(resources.get("CPU", 1)), gpus=gpus, memory_bytes=memory, model_bytes=model_bytes
+    )
+
+
+def engine_bytes(options: TranscribeOptions, settings: Settings) -> int:
+    """Memory that one engine takes on a CPU: its libraries, its weights and its work (bytes)."""
+    if options.engine != "ctranslate2":
+        return ENGINE_BYTES
+    folder = find_model(options.model, settings)
+    return ENGINE_BYTES + 2 * sum(file.stat().st_size for file in folder.iterdir())
+
+
+def transcribed_parts(
+    recordings: Sequence[Recording], source: Source, work: Work, layout: Layout
+) -> Generator[pa.Table | None]:
+    """Run the dataset; yields tables of `part_schema` as they come, None when none came lately."""
+    quiet_ray_data()
+    references = RecordingReferences(recordings, tasks=2 * layout.engines)
+    size_bytes = sum(recording.file.size_bytes for recording in recordings)
+    engines = min(layout.engines, max(references.blocks, size_bytes // BLOCK_BYTES))
+    reader = UnitReader(source.root, vad=work.options.vad, block_windows=layout.block_windows)
+    dataset = (
+        ray.data.read_datasource(
+            # The number is given so that Ray does not split the blocks further.
+            references,
+            num_cpus=layout.reader_cpus,
+            override_num_blocks=references.blocks,
+        )
+        .map_batches(
+            reader.__call__,
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=layout.reader_cpus,
+        )
+        .map_batches(
+            Transcriber,
+            fn_constructor_args=(work,),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=engines),
+            num_cpus=layout.engine_cpus,
+            num_gpus=layout.engine_gpus,
+        )
+    )
+    stop = Stop()
+    watch = stoppable(dataset, stop)
+
+    def tables() -> Iterator[pa.Table]:
+        watch()
+        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+
+    yield from polled(tables(), stop)
+
+
+def polled(tables: Iterable[pa.Table], stop: Callable[[], None]) -> Generator[pa.Table | None]:
+    """The tables of a blocking iterator, and None whenever `POLL_S` goes by without one.
+
+    Args:
+        tables: iterated in a thread of its own; its error is raised here, after its last table.
+        stop: ends the iterator from outside; called when this generator is closed early.
+    """
+    arrived: queue.Queue[pa.Table] = queue.Queue()
+    errors: list[BaseException] = []
+
+    def pump() -> None:
+        try:
+            for table in tables:
+                arrived.put(table)
+        except BaseException as error:  # noqa: BLE001 - raised again in the driver's thread
+            errors.append(error)
+
+    # A daemon, because Ctrl-C must not wait for the block that Ray is working on.
+    thread = threading.Thread(target=pump, name="stenopool-parts", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive() or not arrived.empty():
+            try:
+                yield arrived.get(timeout=POLL_S)
+            except queue.Empty:
+                yield None
+    finally:
+        if thread.is_alive():
+            stop()
+            thread.join(STOP_S)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,208 @@
+"""Engine actors of a run: units of many recordings in, a row for each out."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from stenopool.asr import load_engine
+from stenopool.catalog.transcripts import join_text, part_schema
+from stenopool.errors import RecordingEngineError, RecordingError
+from stenopool.model import SAMPLE_RATE, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stenopool.asr import Engine
+    from stenopool.model import Segment, TranscribeOptions, WindowResult
+    from stenopool.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is the same for every row of a run; it travels to each actor once.
+
+    Attributes:
+        run_id: names the run.
+        source: the source's name, such as `@DB.SCHEMA.STAGE`.
+        options: everything that changes what a transcript says.
+        settings: where models are.
+        device: `cpu`, `cuda` or `auto`.
+        threads: CPU threads of one engine.
+    """
+
+    run_id: str
+    source: str
+    options: TranscribeOptions
+    settings: Settings
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One unit after the engine: its results window by window, or the error."""
+
+    results: tuple[WindowResult, ...] = ()
+    error: RecordingError | None = None
+
+
+class Transcriber:
+    """An actor with one engine; called with tables of `UNIT_SCHEMA`.
+
+    Args:
+        work: what the run is about.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._engine = load_engine(
+            work.options, work.settings, device=work.device, threads=work.threads
+        )
+        self._node = socket.gethostname()
+
+    def __call__(self, units: pa.Table) -> pa.Table:
+        """Transcribe units; gives one row of `part_schema` for each, in their order."""
+        started = time.perf_counter()
+        rows = units.to_pylist()
+        heard = self._hear_all(rows)
+        spent = time.perf_counter() - started
+        shares = share(spent, [row["speech_samples"] for row in rows])
+        parts = [
+            self._part(row, unit, wall_s + row["read_s"])
+            for row, unit, wall_s in zip(rows, heard, shares, strict=True)
+        ]
+        return pa.Table.from_pylist(parts, schema=part_schema())
+
+    def _hear_all(self, rows: list[dict[str, Any]]) -> list[Heard]:
+        """All units in batches together; if the engine fails, each alone, to find the culprit."""
+        try:
+            return self._hear(rows)
+        except Exception as error:  # noqa: BLE001 - one recording never decides the fate of another
+            if len(rows) > 1:
+                return [heard for row in rows for heard in self._hear_all([row])]
+            text = f"'{rows[0]['path']}': {type(error).__name__}: {error}"
+            failure = error if isinstance(error, RecordingError) else RecordingEngineError(text)
+            return [Heard(error=failure)]
+
+    def _hear(self, rows: list[dict[str, Any]]) -> list[Heard]:
+        windows = [unit_windows(row) for row in rows]
+        languages = self._languages(windows)
+        flat = [window for unit in windows for window in unit]
+        spoken = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
+        results = iter(transcribe_in_batches(self._engine, flat, self._work.options, spoken))
+        return [Heard(results=tuple(next(results) for _ in unit)) for unit in windows]
+
+    def _languages(self, windows: Sequence[list[NDArray[np.float32]]]) -> list[str | None]:
+        """One language a unit: as asked for, or as its first window sounds."""
+        if self._work.options.language is not None:
+            return [self._work.options.language] * len(windows)
+        first = [unit[0] for unit in windows if len(unit) > 1]
+        found = iter(self._engine.detect_languages(first) if first else [])
+        # A unit of one window leaves the detection to the call that transcribes it.
+        return [next(found)[0] if len(unit) > 1 else None for unit in windows]
+
+    def _part(self, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[str, Any]:
+        info, options = self._engine.info, self._work.options
+        return {
+            **{name: row[name] for name in ("path", "etag", "size_bytes", "transcript_id")},
+            **{name: row[name] for name in ("unit", "last", "error_class", "error")},
+            **spoken_columns(row, heard),
+            "duration_s": row["decoded_samples"] / SAMPLE_RATE,
+            "speech_s": row["speech_samples"] / SAMPLE_RATE,
+            "source": self._work.source,
+            "model": info.name,
+            "model_revision": info.revision,
+            "engine": self._engine.name,
+            "options": options.canonical_json(),
+            "run_id": self._work.run_id,
+            "node": self._node,
+            "attempts": 1,
+            "wall_s": wall_s,
+            "transcribed_at": datetime.now(UTC),
+        }
+
+
+def unit_windows(row: dict[str, Any]) -> list[NDArray[np.float32]]:
+    """The windows of a row of `UNIT_SCHEMA`: float32, shape (n,), range [-1, 1], 16 kHz."""
+    samples = np.frombuffer(row["samples"], np.int16).astype(np.float32) / 32768
+    ends = np.cumsum([window["end"] - window["start"] for window in row["windows"]])
+    return np.split(samples, ends[:-1]) if len(ends) else []
+
+
+def transcribe_in_batches(
+    engine: Engine,
+    windows: Sequence[NDArray[np.float32]],
+    options: TranscribeOptions,
+    languages: Sequence[str | None],
+) -> list[WindowResult]:
+    """The results of all windows in order; windows of like length share a batch."""
+    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    results: dict[int, WindowResult] = {}
+    for start in range(0, len(order), engine.max_batch):
+        batch = order[start : start + engine.max_batch]
+        found = engine.transcribe(
+            [windows[i] for i in batch], options, [languages[i] for i in batch]
+        )
+        results.update(zip(batch, found, strict=True))
+    return [results[i] for i in range(len(windows))]
+
+
+def spoken_columns(row: dict[str, Any], heard: Heard) -> dict[str, Any]:
+    """The columns that the engine fills: texts, times in the recording, language, warnings."""
+    if row["error_class"] is not None or heard.error is not None:
+        failure = {} if heard.error is None else failure_columns(heard.error)
+        return {"text": None, "segments": [], "warnings": row["warnings"], **failure}
+    spans = [Span(window["start"], window["end"]) for window in row["windows"]]
+    segments = [
+        shifted(segment, span)
+        for span, result in zip(spans, heard.results, strict=True)
+        for segment in result.segments
+    ]
+    first = max(zip(spans, heard.results, strict=True), key=lambda p: p[0].samples, default=None)
+    language = first[1].language if first else None
+    warnings = [text for result in heard.results for text in result.warnings]
+    return {
+        "text": join_text([segment.text for segment in segments], language),
+        "segments": [asdict(segment) for segment in segments],
+        "language": language,
+        "language_probability": first[1].language_probability if first else None,
+        "warnings": [*row["warnings"], *dict.fromkeys(warnings)],
+    }
+
+
+def failure_columns(error: RecordingError) -> dict[str, Any]:
+    """The columns of a recording on which the engine failed; no further unit counts."""
+    return {"error_class": error.error_class, "error": str(error), "last": True}
+
+
+def shifted(segment: Segment, span: Span) -> Segment:
+    """A segment of a window with its times counted from the start of the recording."""
+
+    def placed(seconds: float) -> float:
+        # Whole milliseconds, so that windows that touch give times that touch.
+        return round(span.start / SAMPLE_RATE + seconds, 3)
+
+    words = tuple(
+        replace(word, start_s=placed(word.start_s), end_s=placed(word.end_s))
+        for word in segment.words
+    )
+    return replace(
+        segment, start_s=placed(segment.start_s), end_s=placed(segment.end_s), words=words
+    )
+
+
+def share(total_s: float, weights: Sequence[int]) -> list[float]:
+    """A batch's wall-clock seconds dealt out by weight; evenly where there is none."""
+    whole = sum(weights)
+    if not whole:
+        return [total_s / max(1, len(weights))] * len(weights)
+    return [total_s * weight / whole for weight in weights]
