@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -14,7 +16,7 @@ from acceptance.conftest import AUDIO
 pytestmark = pytest.mark.integration
 
 DEADLINE_S = 240
-COUNT = 100
+COUNT = 60
 
 
 @pytest.fixture
@@ -41,6 +43,8 @@ def test_two_runs_into_two_tables_and_a_reader_at_once_all_succeed(start, digits
                 [row] = select(f"SELECT count(*) AS n FROM {table}")
                 assert row["n"] in (0, COUNT)  # all or nothing
                 asked += 1
+        with suppress(subprocess.TimeoutExpired):
+            runs[0].wait(timeout=1)  # leaves the cores to the runs between two questions
     for run in runs:
         _, err = run.communicate(timeout=1)
         assert run.returncode == 0, err

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stenopool.audio import decode_audio, read_units, stream_audio
@@ -61,6 +61,8 @@ def check_units(units, samples, vad):
     unit_s=st.floats(2, 40),
     vad=st.booleans(),
 )
+@example(parts=[(0.0, 6.0)], unit_s=5.5, vad=True)
+@example(parts=[(0.0, 6.0)], unit_s=5.5, vad=False)
 def test_units_hold_the_recording_once_and_in_order(parts, unit_s, vad, recording, speech):
     pieces = [(silence(quiet), speech[: round(spoken * RATE)]) for quiet, spoken in parts]
     data = recording(np.concatenate([piece for pair in pieces for piece in pair]))
@@ -69,6 +71,7 @@ def test_units_hold_the_recording_once_and_in_order(parts, unit_s, vad, recordin
 
     check_units(units, samples, vad)
     assert all(unit.decoded_samples <= unit_s * RATE + 1 for unit in units)
+    assert all(unit.decoded_samples >= unit_s * RATE / 2 - 1 for unit in units[:-1])
 
 
 def test_a_unit_ends_in_the_longest_silence_near_its_limit(recording, speech):

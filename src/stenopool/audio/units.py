@@ -26,7 +26,7 @@ SEARCH_SHARE: Final = 0.2
 """A unit ends in the longest silence of this last part of it."""
 
 SEARCH_SPEECH: Final = 30 * SAMPLE_RATE
-"""Where there is no silence, it ends in the quietest place of its last 30 s (samples)."""
+"""Where there is no silence, it ends in the quietest place of its last 30 s (samples), or half."""
 
 LOOK_AHEAD: Final = BATCH_FRAMES * FRAME
 """What is held beyond a unit (samples) before it is cut, so that all of it is judged."""
@@ -69,7 +69,7 @@ def read_units(
             yield cutter.unit(index, cutter.cut(limit))
             index += 1
     cutter.finish()
-    if cutter.held > limit:
+    while cutter.held > limit:
         yield cutter.unit(index, cutter.cut(limit))
         index += 1
     yield cutter.unit(index, cutter.held, last=True, warnings=decoder.warnings)
@@ -100,7 +100,7 @@ class _Cutter:
         windows = tile(samples)
         if len(windows) > 1:
             return windows[-1].start
-        return quietest(samples, _last(limit, SEARCH_SPEECH))
+        return quietest(samples, _last(limit, min(SEARCH_SPEECH, limit // 2)))
 
     def unit(
         self, index: int, length: int, *, last: bool = False, warnings: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ class _SpeechCutter(_Cutter):
         longest = max(silences, key=lambda silence: silence.samples, default=zone)
         if silences and longest.samples >= MIN_SILENCE:
             return (longest.start + longest.end) // 2
-        return quietest(self._samples(), _last(limit, SEARCH_SPEECH))
+        return quietest(self._samples(), _last(limit, min(SEARCH_SPEECH, limit // 2)))
 
     def unit(
         self, index: int, length: int, *, last: bool = False, warnings: tuple[str, ...] = ()
