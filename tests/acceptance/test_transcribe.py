@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from acceptance.conftest import AUDIO
+from stenopool.asr.models import demo_folder
 from stenopool.cli.demo import normalised
 
 pytestmark = pytest.mark.integration
@@ -173,4 +174,18 @@ def test_wrong_use_is_one_line_that_names_the_thing(command, wrong):
     assert code == 2
     assert out == ""
     assert named in err
+    assert "Traceback" not in err
+
+
+def test_an_engine_that_cannot_load_is_one_line_and_exit_code_3(command, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(demo_folder(), folder)
+    weights = (folder / "model.bin").read_bytes()
+    (folder / "model.bin").write_bytes(weights[: len(weights) // 2])
+    sentence = AUDIO / "ljspeech" / "LJ001-0008.wav"
+    code, out, err = command("transcribe", sentence, "--model", folder, "--to", "T")
+    assert code == 3
+    assert out == ""
+    [line] = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert f"stenopool models verify {folder}" in line
     assert "Traceback" not in err

@@ -65,13 +65,13 @@ def digit() -> np.ndarray:
 def _encode(samples, kind=("wav", "pcm_s16le"), rate=16_000, *, video_s=0.0, **how) -> bytes:
     """Encode int16 samples, shape (n,) or (channels, n), in a (container, codec).
 
-    `how` may say `options` of the encoder, the number of `tracks`, a `gap_s` in the middle, and
-    how `late_s` the sound begins.
+    `how` may say `options` of the encoder and of the `muxer`, the number of `tracks`, a `gap_s` in
+    the middle, and how `late_s` the sound begins.
     """
     container, codec = kind
     channels = np.atleast_2d(samples)
     written = io.BytesIO()
-    with av.open(written, "w", format=container) as file:
+    with av.open(written, "w", format=container, options=how.get("muxer", {})) as file:
         film = _add_film(file) if video_s else None
         streams = [
             file.add_stream(codec, rate=rate, options=how.get("options", {}))

@@ -196,10 +196,12 @@ def test_a_flac_file_that_lies_about_its_length_is_read(declared, recordings, sp
 
 
 def test_an_mp3_without_a_declared_length_is_never_called_truncated(encode, speech):
-    varying = np.concatenate([np.zeros(160_000, np.int16), speech, np.zeros(160_000, np.int16)])
-    options = {"write_xing": "0", "q:a": "4"}
-    data = encode(varying, KINDS["mp3"], options=options)
+    """FFmpeg's estimate takes the bit rate of the silence at its start for all of it."""
+    varying = np.concatenate([np.zeros(160_000, np.int16), speech, speech])
+    options = {"flags": "+qscale", "global_quality": "236"}
+    data = encode(varying, KINDS["mp3"], options=options, muxer={"write_xing": "0"})
 
+    assert probe(io.BytesIO(data)).duration_s > 1.1 * len(varying) / 16_000
     assert warnings_of(data) == ()
 
 
@@ -253,6 +255,28 @@ def test_the_file_objects_own_error_passes_unchanged(kind, share, recordings):
         with pytest.raises(ConnectionResetError) as caught:
             door(Failing(data))
         assert caught.value is failure
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probing_never_hides_the_file_objects_error(kind, recordings):
+    class Failing(io.BytesIO):
+        good, failed = 0, False
+
+        def read(self, size=-1):
+            if self.tell() >= self.good:
+                self.failed = True
+                raise ConnectionResetError("the bucket went away")
+            return super().read(min(size, self.good - self.tell()))
+
+    for good in range(0, len(recordings[kind]), 5_000):
+        file = Failing(recordings[kind])
+        file.good = good
+        try:
+            probe(file)
+        except ConnectionResetError:
+            assert file.failed
+        else:
+            assert not file.failed
 
 
 def test_an_error_while_seeking_passes_unchanged(recordings):

@@ -206,8 +206,8 @@ def test_three_formats_of_a_sentence_agree(sentence, shared, alignment):
 
 
 def test_a_recording_that_changes_its_rate_goes_on(encode, speech, alignment):
-    data = encode(speech, ("mp3", "libmp3lame"), options={"write_xing": "0"})
-    slower = encode(speech[::2], ("mp3", "libmp3lame"), 8_000, options={"write_xing": "0"})
+    data = encode(speech, ("mp3", "libmp3lame"), muxer={"write_xing": "0"})
+    slower = encode(speech[::2], ("mp3", "libmp3lame"), 8_000, muxer={"write_xing": "0"})
     decoded = decode_audio(io.BytesIO(data + slower))
 
     assert len(decoded) == pytest.approx(2 * len(speech), abs=6_000)

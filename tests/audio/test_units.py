@@ -96,6 +96,15 @@ def test_a_unit_without_silence_ends_where_it_is_quietest(recording, speech):
         assert around < np.abs(voiced.astype(int)).mean() / 3
 
 
+@pytest.mark.parametrize("unit_s", [45, 60, 75, 100])
+def test_without_vad_a_unit_ends_with_a_full_window(unit_s, recording, speech):
+    units = list(read_units(io.BytesIO(recording(np.tile(speech, 30))), unit_s=unit_s, vad=False))
+    windows = [window for unit in units for window in unit.windows]
+
+    assert len(units) > 2
+    assert all(window.samples >= 25 * RATE for window in windows[:-1])
+
+
 def test_speech_that_goes_on_over_a_cut_is_kept_on_both_sides(recording, speech):
     voiced = np.tile(speech[2 * RATE : 3 * RATE], 60)
     units = list(read_units(io.BytesIO(recording(voiced)), unit_s=40))

@@ -95,6 +95,20 @@ def test_few_windows_matter_more_than_a_little_silence():
     assert len(cut_windows(LOUD[: 44 * RATE], speech)) == 2
 
 
+def test_one_poor_cut_is_better_than_two_good_ones():
+    speech = [at(0, 10), at(13, 27), at(27.1, 42), at(45, 55)]
+
+    assert len(cut_windows(LOUD[: 55 * RATE], speech)) == 2
+
+
+def test_the_silence_around_a_window_counts_in_its_length():
+    speech = [at(2, 15), at(15.5, 31.7), at(42, 50)]
+
+    assert all(
+        window.samples <= WINDOW_SAMPLES for window in cut_windows(LOUD[: 60 * RATE], speech)
+    )
+
+
 def test_silence_between_two_windows_is_shared():
     speech = [at(0, 20), at(20.3, 45)]
 

@@ -143,6 +143,26 @@ def test_publishing_twice_shows_rows_once(run, rows, settings, digits):
     assert rows("SELECT count(*) FROM t") == [(8,)]
 
 
+def test_two_runs_of_the_same_recordings_at_once_publish_each_once(run, rows, settings, digits):
+    def meanwhile(progress):
+        if progress.phase == "publishing":
+            run(digits)  # sees nothing published yet, and is through before us
+
+    run(digits, on_progress=meanwhile)
+    assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(8, 8)]
+
+
+def test_a_recording_that_changed_while_the_run_was_interrupted_is_no_obstacle(run, rows, folder):
+    for i in range(120):
+        write_wav(folder / f"{i}.wav", speech(0.3, seed=i))
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, on_progress=interrupt_after(1))
+    for i in range(120):
+        write_wav(folder / f"{i}.wav", speech(0.4, seed=i))
+    assert run(folder).state == "succeeded"
+    assert rows("SELECT count(DISTINCT path) FROM t") == [(120,)]
+
+
 def test_a_long_recording_is_one_row_with_times_in_order(run, rows, folder):
     minutes = 25
     pause = np.zeros(3 * SAMPLE_RATE, np.int16)

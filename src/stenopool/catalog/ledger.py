@@ -82,7 +82,8 @@ class Ledger:
         """Put the branch on main and drop it, in one commit; does nothing when there is none.
 
         Args:
-            replace: whether rows of main with the same transcript id give way.
+            replace: whether rows of main with the same transcript id give way; otherwise the
+                branch's rows do, since another run has published them meanwhile.
         """
         from pyiceberg.expressions import In, Reference
         from pyiceberg.expressions.literals import literal
@@ -91,15 +92,24 @@ class Ledger:
         self._table.refresh()
         if not self.has_branch():
             return
-        replaced = _ids(self._table, None) & _ids(self._table, self._run_id) if replace else set()
+        twice = _ids(self._table, None) & _ids(self._table, self._run_id)
+        files = self._files_without(twice) if twice and not replace else self._branch_files()
         with self._table.transaction() as change:
-            if replaced:
-                same = In(
-                    term=Reference("transcript_id"), values={literal(key) for key in replaced}
-                )
+            if twice and replace:
+                same = In(term=Reference("transcript_id"), values={literal(key) for key in twice})
                 change.delete(same, {RUN_PROPERTY: self._run_id})
-            self._append(change, self._branch_files(), "main")
+            self._append(change, files, "main")
             ManageSnapshots(change).remove_branch(self._run_id).commit()
+
+    def _files_without(self, ids: set[str]) -> list[DataFile]:
+        """New files with the branch's rows, less those with one of these ids."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = self._table.scan().use_ref(self._run_id).to_arrow()
+        known = pc.is_in(rows["transcript_id"], value_set=pa.array(sorted(ids)))
+        kept = rows.filter(pc.invert(known))
+        return write_files(self._table.metadata, self._table.io, kept) if kept.num_rows else []
 
     def _append(self, change: Transaction, files: Sequence[DataFile], branch: str) -> None:
         properties = {RUN_PROPERTY: self._run_id}

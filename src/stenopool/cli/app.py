@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -130,6 +131,9 @@ def run(arguments: Sequence[str]) -> int:
     except (UsageError, StenopoolError) as error:
         console.fail(str(error))
         return ExitCode.WRONG_USE if isinstance(error, UsageError) else ExitCode.RUN_FAILED
+    except Exception:  # noqa: BLE001 - Python would leave with 1, which means failed recordings
+        traceback.print_exc()
+        return ExitCode.RUN_FAILED
     return code if isinstance(code, int) else ExitCode.GOOD
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -159,13 +159,20 @@ def is_interactive() -> bool:
 
 @contextmanager
 def libraries_to(log: Path) -> Iterator[None]:
-    """Send what libraries write to file descriptor 2 to a log file; our own lines still show.
+    """Send what libraries write on the terminal to a log file; our own progress still shows.
 
-    Ray's C++ core writes there past Python's `sys.stderr`, in the middle of a progress bar.
+    Ray's C++ core writes to file descriptor 2 past Python's `sys.stderr`, in the middle of a
+    progress bar, and Ray's driver prints what a raylet reports on standard output, where a program
+    expects the answer. A command's own answer is printed after the block.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
-    with log.open("a") as file, os.fdopen(terminal, "w") as stream, redirect_stderr(stream):
+    with (
+        log.open("a") as file,
+        os.fdopen(terminal, "w") as stream,
+        redirect_stdout(file),
+        redirect_stderr(stream),
+    ):
         os.dup2(file.fileno(), 2)
         try:
             yield

@@ -76,12 +76,19 @@ class Collector:
             return True
         return False
 
-    def commit(self) -> None:
-        """Commit all rows that wait."""
+    def commit(self, *, here: bool = False) -> None:
+        """Commit all rows that wait.
+
+        Args:
+            here: whether this process writes the files, as when Ray may be gone.
+        """
         if self._ready:
             rows = pa.concat_tables(self._ready)
             table = self._ledger.table
-            files = ray.get(_write_files.remote(table.metadata, table.io, rows))
+            if here:
+                files = write_files(table.metadata, table.io, rows)
+            else:
+                files = ray.get(_write_files.remote(table.metadata, table.io, rows))
             self._ledger.commit(files)
             self._ready = []
         self._committed_at = time.monotonic()

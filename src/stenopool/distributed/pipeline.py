@@ -16,6 +16,7 @@ from stenopool.distributed.reading import UnitReader
 from stenopool.distributed.references import BLOCK_BYTES, RecordingReferences
 from stenopool.distributed.stopping import Stop, stoppable
 from stenopool.distributed.transcribing import Transcriber, Work
+from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -130,4 +131,16 @@ def polled(tables: Iterable[pa.Table], stop: Callable[[], None]) -> Generator[pa
             stop()
             thread.join(STOP_S)
     if errors:
-        raise errors[0]
+        raise translated(errors[0])
+
+
+def translated(error: BaseException) -> BaseException:
+    """An error of the dataset as one of ours: what a worker raised, or that Ray itself failed."""
+    if not isinstance(error, ray.exceptions.RayError):
+        return error
+    # A worker's error crosses as text: its traceback, whose last line has our class and text.
+    last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    _, ours, text = last.partition("stenopool.errors.")
+    failure = RunFailedError(text.partition(": ")[2] if ours else f"Ray failed: {last}")
+    failure.__cause__ = error
+    return failure

@@ -179,10 +179,11 @@ class Run:
         self._progress = Progress(phase="listing", run=self.record)
         self._recordings: tuple[Recording, ...] = ()
         self._planned: float | None = None
+        self._own: set[str] = set()
 
     def make_plan(self, on_progress: Callable[[Progress], None]) -> None:
         """List the source and leave out what has a transcript."""
-        own = self._count_own()
+        own = self._own = self._count_own()
         done = set() if self.request.overwrite else self.ledger.published_ids()
 
         def on_listed(listed: int) -> None:
@@ -229,7 +230,7 @@ class Run:
                         self.catalog.save_run(self.record)
             finally:
                 parts.close()
-                collector.commit()
+                collector.commit(here=True)
         self._check_complete(collector.unfinished)
 
     def _parts(self) -> Generator[pa.Table | None]:
@@ -268,12 +269,11 @@ class Run:
 
     def _check_complete(self, unfinished: int) -> None:
         """A run that cannot account for every recording has failed."""
-        rows = self.ledger.own_rows().num_rows
-        planned = self._progress.resumed + self._progress.total
-        if unfinished or rows != planned:
+        rows = self.ledger.own_rows().num_rows - len(self._own)
+        if unfinished or rows != self._progress.total:
             raise RunFailedError(
-                f"run {self.record.run_id} planned {planned} recordings and has {rows} rows "
-                f"({unfinished} recordings are incomplete); the same command again goes on"
+                f"run {self.record.run_id} planned {self._progress.total} recordings and has "
+                f"{rows} rows ({unfinished} are incomplete); the same command again goes on"
             )
 
     def publish(self, on_progress: Callable[[Progress], None]) -> None:
