@@ -5,12 +5,15 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import av
 import numpy as np
 import pytest
+from av.error import FFmpegError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stenopool.audio import decode_audio, probe, read_units, stream_audio
+from stenopool.audio.source import OPTIONS, _refuse_to_open
 from stenopool.errors import (
     NoAudioStreamError,
     NotAudioError,
@@ -29,6 +32,8 @@ KINDS = {
     "amr": ("amr", "libopencore_amrnb"),
     "ts": ("mpegts", "aac"),
 }
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{path}\n#EXT-X-ENDLIST\n"
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +126,7 @@ def test_sound_that_is_all_garbage_is_unreadable(recordings):
 @pytest.mark.parametrize(
     "text",
     [
-        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{path}\n#EXT-X-ENDLIST\n",
+        PLAYLIST,
         "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{path}\n#EXT-X-ENDLIST\n",
         "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a\n#EXT-X-ENDLIST\n",
         "ffconcat version 1.0\nfile '{path}'\n",
@@ -139,6 +144,22 @@ def test_a_playlist_opens_nothing(text, name, recordings, tmp_path):
 
     with pytest.raises(NotAudioError):
         decode_audio(playlist)
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile '{path}'\n", PLAYLIST])
+def test_even_a_playlist_that_is_understood_opens_nothing(text, recordings, tmp_path):
+    """The second guard, should a format that refers to others ever be let in."""
+    (tmp_path / "secret.wav").write_bytes(recordings["wav"])
+    playlist = text.format(path=tmp_path / "secret.wav").encode()
+    second = {"protocol_whitelist": OPTIONS["protocol_whitelist"]}
+
+    with pytest.raises((FFmpegError, UnreadableError)):
+        av.open(
+            io.BytesIO(playlist),
+            io_open=_refuse_to_open,
+            options={"safe": "0", "extension_picky": "0"},
+            container_options=second,
+        )
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "webm", "aiff"])

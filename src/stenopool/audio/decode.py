@@ -74,6 +74,7 @@ class Decoder:
             if not decoded:
                 raise UnreadableError(f"{audio.label}: no sound could be decoded")
             self.warnings = (*audio.warnings, *self._notes(audio, decoded))
+            audio.file.raise_failure()
 
     def _pieces(self, audio: OpenAudio) -> Iterator[NDArray[np.int16]]:
         resampler, gaps = MonoResampler(), GapFinder(audio)

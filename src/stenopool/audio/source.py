@@ -176,13 +176,15 @@ def _open_container(file: GuardedFile, label: str) -> InputContainer:
         )
     except FFmpegError as error:
         file.raise_failure()
-        raise _cause(_first_bytes(file), label) from error
+        start = _first_bytes(file)
+        file.raise_failure()
+        raise _cause(start, label) from error
 
 
 def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    """A recording may not make FFmpeg open anything else."""
+    """A recording may not make FFmpeg open anything else; what is raised here passes through it."""
     del flags, options
-    raise PermissionError(f"a recording may not refer to another file: '{url}'")
+    raise UnreadableError(f"the recording refers to another file, which is never opened: '{url}'")
 
 
 def _first_bytes(file: GuardedFile) -> bytes | None:

@@ -128,5 +128,5 @@ def quiet_ray_data() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, "baseFilename"):
+        if type(handler).__name__ == "PlainRayHandler":  # Ray's own for the terminal
             handler.setLevel(logging.CRITICAL)
