@@ -1,11 +1,17 @@
 """The plan: what is listed, less what is done, longest first."""
 
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psutil
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stenopool.distributed.planning import Recording, make_plan
 from stenopool.distributed.references import BLOCK_BYTES, BLOCK_FILES, cut_blocks, reference_table
-from stenopool.model import FileRef
+from stenopool.distributed.run import is_alive
+from stenopool.model import FileRef, RunRecord
 
 
 class Listed:
@@ -82,3 +88,19 @@ def test_a_name_that_is_not_utf8_is_held_in_a_form_that_tables_can_hold():
     path = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
     table = reference_table([Recording(FileRef(path=path, size_bytes=5, etag="e"), "id")])
     assert table["path"].to_pylist() == ["caf\\xe9.wav"]
+
+
+def test_a_run_that_goes_on_in_a_younger_process_is_alive():
+    process = psutil.Process()
+    details = {"host": socket.gethostname(), "pid": process.pid}
+    run = RunRecord(
+        run_id="r",
+        source="s",
+        target="t",
+        state="running",
+        options="{}",
+        started_at=datetime(2020, 1, 1, tzinfo=UTC),
+        details={**details, "process_started": process.create_time()},
+    )
+    assert is_alive(run)
+    assert not is_alive(replace(run, details={**details, "process_started": 1.0}))

@@ -117,6 +117,7 @@ def prepare(request: Request, settings: Settings, catalog: Catalog) -> Run:
     )
     ledger = Ledger(catalog, target, record.run_id)
     details = {**record.details, "host": socket.gethostname(), "pid": os.getpid()}
+    details["process_started"] = psutil.Process().create_time()
     details |= {"overwrite": request.overwrite}
     record = replace(record, state="running", ended_at=None, error=None, details=details)
     catalog.save_run(record)
@@ -158,8 +159,9 @@ def is_alive(record: RunRecord) -> bool:
         process = psutil.Process(record.details["pid"])
     except psutil.NoSuchProcess:
         return False
-    # A process that is younger than the run only has its number.
-    return bool(process.create_time() <= record.started_at.timestamp())
+    # Another process may have its number by now; a run that went on is older than its process.
+    started = record.details.get("process_started", record.started_at.timestamp())
+    return bool(process.create_time() <= started)
 
 
 @dataclass
