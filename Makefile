@@ -20,7 +20,7 @@ test: $(VENV)/installed-dev ## Set up, and run every check and every test.
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
 fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
 	@$(BIN)/python -m pytest -q -m "not integration and not slow"
@@ -30,7 +30,7 @@ format: $(VENV)/installed-dev ## Format the code and mend what can be mended by 
 	@$(BIN)/ruff format --quiet .
 
 coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test reaches.
-	@$(BIN)/python -m coverage run -m pytest -q
+	@$(BIN)/python -m coverage run -m pytest -q --numprocesses 2 --dist worksteal
 	@$(BIN)/python -m coverage report
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
