@@ -78,6 +78,11 @@ def test_a_small_run_is_cut_for_every_core_and_a_tiny_one_is_not_cut():
     assert len(list(cut_blocks(tiny, 4))) == 1
 
 
+def test_a_few_hundred_clips_are_dealt_out_in_pieces_so_that_no_engine_waits():
+    clips = [Recording(file, "id") for file in files(*[9000] * 128)]
+    assert [len(block) for block in cut_blocks(clips, 16)] == [16] * 8
+
+
 def test_references_hold_what_opens_and_names_a_recording():
     table = reference_table([Recording(FileRef(path="a b", size_bytes=5, etag="e"), "id")])
     row = {"path": "a b", "size_bytes": 5, "etag": "e", "transcript_id": "id"}

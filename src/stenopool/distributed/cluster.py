@@ -39,6 +39,7 @@ class Layout:
         reader_cpus: cores that one reading task declares.
         block_windows: windows that one engine takes in one call: a few batches.
         device: `cuda` or `cpu`.
+        grows: whether nodes may come while the run goes on, and get engines too.
     """
 
     engines: int
@@ -48,6 +49,7 @@ class Layout:
     reader_cpus: float
     block_windows: int
     device: str
+    grows: bool = False
 
 
 def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) -> Layout:

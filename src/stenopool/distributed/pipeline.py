@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 ENGINE_BYTES = 500_000_000
 """Memory of an engine process beside its weights; measured with the demo model."""
 
+IN_FLIGHT = 2
+"""Blocks that an engine works on or has at hand; more of them would wait here while others idle."""
+
 STOP_S = 10.0
 """How long the driver waits for a stopped iteration to end (s)."""
 
@@ -45,9 +49,18 @@ def cluster_layout(options: TranscribeOptions, settings: Settings) -> Layout:
     gpus = int(resources.get("GPU", 0)) if on_gpu else 0
     model_bytes = engine_bytes(options, settings)
     memory = int(resources.get("memory", psutil.virtual_memory().total))
-    return plan_layout(
+    layout = plan_layout(
         cpus=int(resources.get("CPU", 1)), gpus=gpus, memory_bytes=memory, model_bytes=model_bytes
     )
+    return replace(layout, grows=settings.ray_address is not None)
+
+
+def engine_pool(engines: int, layout: Layout) -> ray.data.ActorPoolStrategy:
+    """The pool of engines; on a cluster that was joined it follows the nodes that come and go."""
+    size: dict[str, Any] = (
+        {"min_size": 1, "initial_size": engines} if layout.grows else {"size": engines}
+    )
+    return ray.data.ActorPoolStrategy(**size, max_tasks_in_flight_per_actor=IN_FLIGHT)
 
 
 def engine_bytes(options: TranscribeOptions, settings: Settings) -> int:
@@ -63,7 +76,7 @@ def transcribed_parts(
 ) -> Generator[pa.Table | None]:
     """Run the dataset; yields tables of `part_schema` as they come, None when none came lately."""
     quiet_ray_data()
-    references = RecordingReferences(recordings, tasks=2 * layout.engines)
+    references = RecordingReferences(recordings, tasks=8 * layout.engines)
     size_bytes = sum(recording.file.size_bytes for recording in recordings)
     engines = min(layout.engines, max(references.blocks, size_bytes // BLOCK_BYTES))
     reader = UnitReader(source.root, vad=work.options.vad, block_windows=layout.block_windows)
@@ -85,7 +98,7 @@ def transcribed_parts(
             fn_constructor_args=(work,),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=engines),
+            compute=engine_pool(engines, layout),
             num_cpus=layout.engine_cpus,
             num_gpus=layout.engine_gpus,
         )

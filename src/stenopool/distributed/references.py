@@ -27,6 +27,7 @@ BLOCK_FILES = 64
 BLOCK_BYTES = 4 << 20
 """One task reads at most so many recordings, or so many bytes of them, one after another."""
 
+LEAST_BLOCK_FILES = 16
 LEAST_BLOCK_BYTES = 256 << 10
 """Less than this is not worth a task of its own, even when cores are idle."""
 
@@ -70,10 +71,11 @@ def cut_blocks(recordings: Sequence[Recording], tasks: int = 1) -> Iterator[list
     """The recordings in their order, in blocks of about equal work, for so many tasks or more."""
     total = sum(recording.file.size_bytes for recording in recordings)
     most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, total // tasks))
+    most_files = min(BLOCK_FILES, max(LEAST_BLOCK_FILES, len(recordings) // tasks))
     block: list[Recording] = []
     size = 0
     for recording in recordings:
-        if block and (len(block) == BLOCK_FILES or size + recording.file.size_bytes > most):
+        if block and (len(block) == most_files or size + recording.file.size_bytes > most):
             yield block
             block, size = [], 0
         block.append(recording)
