@@ -24,7 +24,7 @@ from stenopool.storage.translate import translated
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
     from sqlalchemy import Connection, Engine
 
     from stenopool.catalog.stages import Stage
@@ -277,6 +277,16 @@ class Catalog:
         return tables.create(
             self.iceberg, name, schema, warehouse=warehouse, if_not_exists=if_not_exists
         )
+
+    def begin_table(self, name: ObjectName, schema: pa.Schema) -> tuple[Table, Transaction]:
+        """Begin a table that comes to be when the change that is given with it is committed.
+
+        Raises:
+            NotFoundError: its database or schema does not exist.
+        """
+        with reading(self._engine) as connection:
+            self._require_place(connection, name, create_missing=False)
+        return tables.begin(self.iceberg, name, schema, warehouse=self.settings.warehouse)
 
     def table(self, name: ObjectName) -> Table:
         """A table as it is now.

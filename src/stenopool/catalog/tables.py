@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
-    from pyiceberg.table import Table
+    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table.metadata import TableMetadata
     from sqlalchemy import Engine
 
 _PROPERTIES: Final = {
@@ -95,6 +96,73 @@ def create(
         if if_not_exists:
             return load(iceberg, name)
         raise AlreadyExistsError(f"table {name} exists already") from error
+
+
+def begin(
+    iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema, *, warehouse: str
+) -> tuple[Table, Transaction]:
+    """A table that comes to be with the commit of its first rows, and the change that makes it.
+
+    PyIceberg's own way to begin a table knows no names of three parts.
+    """
+    from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+    from pyiceberg.schema import assign_fresh_schema_ids
+    from pyiceberg.table import CreateTableTransaction, StagedTable
+    from pyiceberg.table.locations import load_location_provider
+    from pyiceberg.table.metadata import new_table_metadata
+    from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+
+    _ensure_namespace(iceberg, name)
+    location = f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
+    metadata = new_table_metadata(
+        location=location,
+        schema=assign_fresh_schema_ids(iceberg._convert_schema_if_needed(schema)),  # noqa: SLF001
+        partition_spec=UNPARTITIONED_PARTITION_SPEC,
+        sort_order=UNSORTED_SORT_ORDER,
+        properties=_PROPERTIES,
+    )
+    place = load_location_provider(location, _PROPERTIES).new_table_metadata_file_location()
+    table = StagedTable(
+        identifier=_identifier(name),
+        metadata=metadata,
+        metadata_location=place,
+        io=iceberg._load_file_io(_PROPERTIES, place),  # noqa: SLF001
+        catalog=iceberg,
+    )
+    return table, CreateTableTransaction(table)
+
+
+def arrow_schema(metadata: TableMetadata) -> pa.Schema:
+    """A table's columns as Arrow types, without Iceberg's field numbers."""
+    import pyarrow as pa
+    from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+    found = schema_to_pyarrow(metadata.schema(), include_field_ids=False)
+    return pa.schema([pa.field(field.name, _small(field.type)) for field in found])
+
+
+def _small(kind: pa.DataType) -> pa.DataType:
+    """A type with the usual kinds of text, bytes and lists in place of PyIceberg's large ones."""
+    import pyarrow as pa
+
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return pa.binary()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_small(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_small(kind.key_type), _small(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _small(field.type)) for field in kind])
+    return kind
+
+
+@contextmanager
+def committing(iceberg: SqlCatalog, name: ObjectName) -> Iterator[None]:
+    """Translate what goes wrong with the database or the storage during a commit."""
+    with reaching(iceberg.engine.url), translated(f"table {name}"):
+        yield
 
 
 def load(iceberg: SqlCatalog, name: ObjectName) -> Table:

@@ -1,0 +1,195 @@
+"""Whatever is killed, and whenever, the table is the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import ray
+import ray.data
+
+from stenopool.distributed.datasinks import TableDatasink
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+OLD, NEW = 30, 200
+
+DRIVER = """
+import os, signal, sys
+import pyarrow as pa
+from ray.data.datasource import WriteResult
+from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy.orm import Session
+from stenopool.catalog import writing
+from stenopool.distributed.datasinks import TableDatasink
+
+moment, override = sys.argv[1], sys.argv[2] == "True"
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies(owner, name, when):
+    original = getattr(owner, name)
+
+    def wrapped(*args, **kwargs):
+        if when == "before":
+            die()
+        result = original(*args, **kwargs)
+        die()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+POINTS = {
+    "before the note": (writing.TableWrite, "_leave_note", "before"),
+    "after the note": (writing.TableWrite, "_leave_note", "after"),
+    "before the commit": (writing.TableWrite, "commit", "before"),
+    "before the manifest": (writing.TableWrite, "_append", "before"),
+    "after the manifest": (writing.TableWrite, "_append", "after"),
+    "after the metadata": (SqlCatalog, "_write_metadata", "after"),
+    "in the catalog's commit": (Session, "commit", "before"),
+    "after the catalog's commit": (Session, "commit", "after"),
+    "before clearing up": (writing.TableWrite, "_clear", "before"),
+    "after clearing up": (writing.TableWrite, "_clear", "after"),
+}
+sink = TableDatasink("t", override=override)
+rows = pa.table({"id": list(range(200))})
+if moment in POINTS and "task" not in moment:
+    dies(*POINTS[moment])
+sink.on_write_start(rows.schema)
+written = []
+for number in range(4):
+    if moment == f"at task {number}":
+        die()
+    written.append(sink.write([rows.slice(50 * number, 50)], None))
+sink.on_write_complete(WriteResult(200, 0, written))
+"""
+
+DRIVER_MOMENTS = (
+    "before the note", "after the note", "at task 0", "at task 3", "before the commit",
+    "before the manifest", "after the manifest", "after the metadata", "in the catalog's commit",
+    "after the catalog's commit", "before clearing up", "after clearing up",
+)  # fmt: skip
+
+WORKER_MOMENTS = ((0, "before"), (0, "after"), (2, "before"), (2, "after"), (3, "after"))
+
+
+class Deadly(TableDatasink):
+    """Kills what runs its task, once, before it writes or after it has written."""
+
+    min_bytes_per_write = 1  # a task a block
+
+    def __init__(self, *args, marker, task, when, victim="worker", **more):
+        super().__init__(*args, **more)
+        self.marker, self.task, self.when, self.victim = marker, task, when, victim
+
+    def write(self, blocks, ctx):
+        if self.when == "before":
+            self._die(ctx)
+        written = super().write(blocks, ctx)
+        self._die(ctx)
+        return written
+
+    def _die(self, ctx):
+        if ctx.task_idx != self.task or self.marker.exists():
+            return
+        self.marker.touch()
+        if self.victim == "node":
+            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def table(rows, ray_cluster):
+    """A table with the old rows; gives the function that looks at it."""
+    dataset(OLD).write_datasink(TableDatasink("t", auto_create_table=True))
+    return lambda: rows("SELECT count(*), count(DISTINCT id) FROM t")
+
+
+def dataset(count):
+    return ray.data.range(count, override_num_blocks=4)
+
+
+def states(override):
+    """The table before and after."""
+    new = NEW if override else OLD + NEW
+    return [(OLD, OLD)], [(new, NEW)]
+
+
+@pytest.mark.parametrize("moment", DRIVER_MOMENTS)
+def test_a_driver_killed_at_any_moment_leaves_the_old_table_or_the_new(moment, table, orphans):
+    override = DRIVER_MOMENTS.index(moment) % 2 == 0
+    old, new = states(override)
+    done = drive(moment, override)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    committed = moment in DRIVER_MOMENTS[-3:]
+    assert table() == (new if committed else old)
+    assert table() in (old, new)
+    if not committed:
+        again = drive("never", override)
+        assert again.returncode == 0, again.stderr
+        assert table() == new
+    else:
+        drive("never", override=True)  # clears up after the dead one
+    assert orphans() == []
+
+
+def drive(moment, override):
+    command = [sys.executable, "-c", DRIVER, moment, str(override)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+
+@pytest.mark.parametrize(("task", "when"), WORKER_MOMENTS)
+def test_a_worker_killed_at_any_moment_costs_no_row_and_doubles_none(
+    task, when, table, orphans, tmp_path
+):
+    override = task % 2 == 0
+    sink = Deadly("t", override=override, marker=tmp_path / "dead", task=task, when=when)
+    dataset(NEW).write_datasink(sink)
+    assert (tmp_path / "dead").exists()
+    assert table() == states(override)[1]
+    assert orphans() == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_node_killed_at_any_moment_costs_no_row_and_doubles_none(when, table, orphans, tmp_path):
+    override = when == "before"
+    with two_nodes(tmp_path):
+        sink = Deadly(
+            "t", override=override, marker=tmp_path / "dead", task=1, when=when, victim="node"
+        )
+        dataset(NEW).write_datasink(sink, ray_remote_args={"resources": {"mortal": 1}})
+    assert (tmp_path / "dead").exists()
+    assert table() == states(override)[1]
+    assert orphans() == []
+
+
+@contextmanager
+def two_nodes(folder):
+    """Two more nodes of this session's Ray, for tasks that ask for one that may die."""
+    address = ray.get_runtime_context().gcs_address
+    ray_cli = Path(sys.executable).parent / "ray"
+    command = [
+        ray_cli, "start", "--address", address, "--block", "--num-cpus=1",
+        "--object-store-memory=80000000", '--resources={"mortal": 1}', "--disable-usage-stats",
+    ]  # fmt: skip
+    with (folder / "nodes.log").open("w") as log:
+        nodes = [
+            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            for _ in range(2)
+        ]
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.wait(timeout=60)
