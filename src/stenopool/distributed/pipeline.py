@@ -16,6 +16,7 @@ from stenopool.distributed.reading import UnitReader
 from stenopool.distributed.references import BLOCK_BYTES, RecordingReferences
 from stenopool.distributed.stopping import Stop, stoppable
 from stenopool.distributed.transcribing import Transcriber, Work
+from stenopool.distributed.visibility import Place, sampled, this_node
 from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ def transcribed_parts(
     references = RecordingReferences(recordings, tasks=2 * layout.engines)
     size_bytes = sum(recording.file.size_bytes for recording in recordings)
     engines = min(layout.engines, max(references.blocks, size_bytes // BLOCK_BYTES))
-    reader = UnitReader(source.root, vad=work.options.vad, block_windows=layout.block_windows)
+    reader = UnitReader(
+        source.root,
+        vad=work.options.vad,
+        block_windows=layout.block_windows,
+        place=_place(recordings, source),
+    )
     dataset = (
         ray.data.read_datasource(
             # The number is given so that Ray does not split the blocks further.
@@ -98,6 +104,17 @@ def transcribed_parts(
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
     yield from polled(tables(), stop)
+
+
+def _place(recordings: Sequence[Recording], source: Source) -> Place:
+    """Where the recordings lie, so that a node that does not see their folder says so at once."""
+    files = [(recording.file.path, recording.file.size_bytes) for recording in recordings]
+    return Place(
+        name=source.name,
+        root=source.root,
+        home_node=this_node().node_id,
+        samples=sampled(files),
+    )
 
 
 def polled(tables: Iterable[pa.Table], stop: Callable[[], None]) -> Generator[pa.Table | None]:
