@@ -155,8 +155,11 @@ def translated(error: BaseException) -> BaseException:
     """An error of the dataset as one of ours: what a worker raised, or that Ray itself failed."""
     if not isinstance(error, ray.exceptions.RayError):
         return error
-    # A worker's error crosses as text: its traceback, whose last line has our class and text.
-    last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    # A worker's error crosses as text: its traceback, where one line has our class and text.
+    # Ray Data adds lines of advice behind it.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    own = [line for line in lines if line.startswith("stenopool.errors.")]
+    last = [*lines, *own][-1]
     _, ours, text = last.partition("stenopool.errors.")
     failure = RunFailedError(text.partition(": ")[2] if ours else f"Ray failed: {last}")
     failure.__cause__ = error

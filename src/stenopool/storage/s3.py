@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import re
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from stenopool.errors import InvalidNameError, NotFoundError, StorageError
@@ -18,6 +19,8 @@ from stenopool.storage.translate import translated
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from fsspec import AbstractFileSystem
 
 _MD5: Final = re.compile("[0-9a-f]{32}")
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -32,6 +35,14 @@ class S3Storage(BucketStorage):
     """
 
     page_keys: ClassVar[int] = 1000
+
+    @cached_property
+    def files(self) -> AbstractFileSystem:
+        """See `BucketStorage.files`."""
+        files = super().files
+        if files.session is None:
+            files.session = _session(files.kwargs)
+        return files
 
     def stat(self, path: str) -> FileRef:
         """See `Storage.stat`."""
@@ -115,6 +126,30 @@ class S3Storage(BucketStorage):
                     raise
                 # A service without conditional writes: there, a race is lost silently.
                 self.files.put_file(str(local), self._key(path))
+
+
+def _session(options: Mapping[str, Any]) -> object:
+    """The session that s3fs would make itself, with a quick reader of times.
+
+    botocore's own takes three quarters of the time of a listing.
+    """
+    from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+
+    session = AioSession(**options)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_moment)
+    return session
+
+
+def _moment(value: str | float) -> datetime:
+    """A time as a listing has it; any other form is left to botocore."""
+    from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
+
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        moment: datetime = parse_timestamp(value)
+        return moment
 
 
 def _md5() -> hashlib._Hash:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 import pyarrow as pa
+from ray.data._internal.arrow_block import _BATCH_SIZE_PRESERVING_STUB_COL_NAME as ROWS_ALONE
 
 from stenopool.distributed.references import writable
 from stenopool.distributed.visibility import require_visible
@@ -131,6 +132,14 @@ def with_path(table: pa.Table, file: OpenedFile) -> pa.Table:
         )
     paths = pa.repeat(pa.scalar(writable(file.path), pa.string()), table.num_rows)
     return table.append_column("path", paths)
+
+
+def rows_alone(rows: int) -> pa.Table:
+    """A table of so many rows for a step that wants no column, as `Dataset.count` does.
+
+    Without any column Ray Data would take it for empty; this name is its own for the stand-in.
+    """
+    return pa.table({ROWS_ALONE: pa.nulls(rows)})
 
 
 def _ready(stage: str, path: str, size: int, future: Future[BinaryIO]) -> OpenedFile:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from stenopool.distributed.datasources.base import StageDatasource
+from stenopool.distributed.datasources.reading import rows_alone
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def shard_tables(
         for batch in _batches(file):
             there = batch.schema.names
             _require([*(columns or ()), *["path"] * needs_path], there, file)
+            if columns == []:
+                yield rows_alone(batch.num_rows)
+                continue
             table = pa.Table.from_batches([batch])
             yield table if columns is None else table.select(columns)
     except pa.ArrowException as error:

@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from stenopool.distributed.datasources.base import StageDatasource
+from stenopool.distributed.datasources.reading import rows_alone
 from stenopool.distributed.datasources.text import unpacked
 from stenopool.distributed.visibility import sampled
 from stenopool.errors import InvalidOptionError
@@ -131,8 +132,8 @@ def parquet_tables(
     wanted = _present(columns, source.schema_arrow.names, file)
     rows = source.metadata.num_rows
     a_row = max(1, _table_bytes(source.metadata) // max(1, rows))
-    if wanted == []:  # pyarrow gives no batch at all for no column
-        yield _rows_alone(rows)
+    if wanted == []:
+        yield rows_alone(rows)
         return
     batch_rows = max(1, min(rows, block_bytes // a_row))
     try:
@@ -152,11 +153,6 @@ def _present(columns: list[str] | None, there: list[str], file: OpenedFile) -> l
             f"its columns are {', '.join(there)}"
         )
     return [name for name in columns if name in there]
-
-
-def _rows_alone(rows: int) -> pa.Table:
-    """A table of so many rows without a column."""
-    return pa.table({"row": pa.nulls(rows)}).select([])
 
 
 def _table_bytes(metadata: pa.parquet.FileMetaData) -> int:

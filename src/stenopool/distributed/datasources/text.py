@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, cast
 
 import pyarrow as pa
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from stenopool.distributed.datasources.reading import OpenedFile
 
 TEXT_SCHEMA = pa.schema([("text", pa.string())])
+
+_PACKINGS: Final = {
+    ".br": "brotli",
+    ".bz2": "bz2",
+    ".gz": "gzip",
+    ".lz4": "lz4",
+    ".zst": "zstd",
+}
 
 TABLE_CHARACTERS: Final = 4 << 20
 """A table goes on when it holds so many characters; Ray Data joins tables to blocks."""
@@ -81,8 +90,7 @@ def text_tables(file: OpenedFile, *, encoding: str, drop_empty_lines: bool) -> I
 
 def unpacked(file: OpenedFile) -> BinaryIO:
     """The file's bytes; unpacked where its name says that it is packed."""
-    try:
-        codec = pa.Codec.detect(file.path)
-    except ValueError:
+    packing = _PACKINGS.get(PurePosixPath(file.path).suffix.lower())
+    if packing is None:
         return file.stream
-    return cast("BinaryIO", pa.CompressedInputStream(file.stream, codec.name))
+    return cast("BinaryIO", pa.CompressedInputStream(file.stream, packing))
