@@ -7,6 +7,7 @@ import itertools
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -142,14 +143,14 @@ def _session(options: Mapping[str, Any]) -> object:
 
 
 def _moment(value: str | float) -> datetime:
-    """A time as a listing has it; any other form is left to botocore."""
+    """A time as a listing or a header has it; any other form is left to botocore."""
     from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 
-    try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        moment: datetime = parse_timestamp(value)
-        return moment
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError):
+            return read(str(value))
+    moment: datetime = parse_timestamp(value)
+    return moment
 
 
 def _md5() -> hashlib._Hash:

@@ -99,7 +99,7 @@ class StageDatasource(Datasource):
         self._files = list_files(self._source, wanted)
         self._include_paths = include_paths
         self._local_path = None if local_path is None else str(local_path)
-        self._home_node = this_node().node_id if ray.is_initialized() else None
+        self._home_node = _node_here()
 
     @abstractmethod
     def _tables(self, block_bytes: int) -> Callable[[OpenedFile], Iterator[pa.Table]]:
@@ -173,8 +173,7 @@ class StageDatasource(Datasource):
         return int(files.size_bytes * self._growth()) + paths
 
     def _place(self) -> Place:
-        if self._home_node is None:
-            self._home_node = this_node().node_id
+        self._home_node = self._home_node or _node_here()
         source = self._source
         samples = sampled(self._files)
         return Place(name=source.name, root=source.root, home_node=self._home_node, samples=samples)
@@ -184,6 +183,11 @@ class StageDatasource(Datasource):
             return self._files
         order = np.random.default_rng(self._shuffle.get_seed(execution)).permutation
         return self._files.picked(order(len(self._files)))
+
+
+def _node_here() -> str:
+    """This node's id; empty, which is no node's, before Ray is there: asking would start it."""
+    return this_node().node_id if ray.is_initialized() else ""
 
 
 def _choices(
