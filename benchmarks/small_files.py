@@ -88,7 +88,7 @@ def compare(chosen: argparse.Namespace, server: str) -> dict[str, Any]:
             "cpu": cpu_name(),
             "cores": os.cpu_count() or 1,
             "memory_bytes": psutil.virtual_memory().total,
-            "load_at_start": load,
+            "load": [load, os.getloadavg()[0]],
         },
         "versions": {
             "python": platform.python_version(),
@@ -99,6 +99,7 @@ def compare(chosen: argparse.Namespace, server: str) -> dict[str, Any]:
         "files": chosen.files,
         "bytes": single["bytes"],
         "listed_per_s": listed["files"] / listed["wall_s"],
+        "listed_per_cpu_s": listed["files"] / listed["cpu_s"],
         "driver_peak_rss_bytes": max(single["peak_rss_bytes"], listed["peak_rss_bytes"]),
         "single_files_per_s": single["files"] / single["wall_s"],
         "shard_files_per_s": shards["files"] / shards["wall_s"],
@@ -124,11 +125,12 @@ def list_once() -> dict[str, float]:
     from stenopool.distributed.datasources import SFStageBinaryFileDataSource
 
     stages()
-    started = time.perf_counter()
+    SFStageBinaryFileDataSource("@DIGITS/0000")  # imports and connects
+    started, cpu_started = time.perf_counter(), time.process_time()
     source = SFStageBinaryFileDataSource("@DIGITS", file_pattern="*.wav")
-    wall_s = time.perf_counter() - started
+    wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     files = sum(task.metadata.num_rows for task in source.get_read_tasks(1))
-    return {"files": files, "wall_s": wall_s, "peak_rss_bytes": peak_rss()}
+    return {"files": files, "wall_s": wall_s, "cpu_s": cpu_s, "peak_rss_bytes": peak_rss()}
 
 
 def read_single() -> dict[str, float]:

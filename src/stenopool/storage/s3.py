@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,7 @@ from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from fsspec import AbstractFileSystem
@@ -81,15 +83,26 @@ class S3Storage(BucketStorage):
             "Prefix": f"{start}/" if start else "",
             "MaxKeys": self.page_keys,
         }
-        while request:
-            with translated(f"s3://{bucket}/{start}"):
-                page = self.files.call_s3("list_objects_v2", **request)
-            for entry in page.get("Contents", ()):
-                if entry["Size"] or not entry["Key"].endswith("/"):
-                    path = entry["Key"][len(top) + 1 :] if top else entry["Key"]
-                    yield _reference(path, entry, "Size")
-            more = page.get("NextContinuationToken")
-            request = request | {"ContinuationToken": more} if more else {}
+        page: Mapping[str, Any] | None = self._page(request)
+        with ThreadPoolExecutor(1, thread_name_prefix="stenopool-list") as ahead:
+            while page is not None:
+                more = page.get("NextContinuationToken")
+                following: Future[Mapping[str, Any]] | None = None
+                for entry in page.get("Contents", ()):
+                    if entry["Size"] or not entry["Key"].endswith("/"):
+                        path = entry["Key"][len(top) + 1 :] if top else entry["Key"]
+                        yield _reference(path, entry, "Size")
+                    # Not before the first file: whoever takes only that needs no second page.
+                    if more and following is None:
+                        following = ahead.submit(self._page, {**request, "ContinuationToken": more})
+                if more and following is None:  # a page may be empty and not the last
+                    following = ahead.submit(self._page, {**request, "ContinuationToken": more})
+                page = following.result() if following else None
+
+    def _page(self, request: Mapping[str, str | int]) -> Mapping[str, Any]:
+        with translated(f"s3://{request['Bucket']}/{request['Prefix']}".rstrip("/")):
+            page: Mapping[str, Any] = self.files.call_s3("list_objects_v2", **request)
+        return page
 
     def _key(self, path: str) -> str:
         if _VERSION_MARK in path:
