@@ -17,6 +17,7 @@ from stenopool.distributed.reading import UnitReader
 from stenopool.distributed.references import BLOCK_BYTES, RecordingReferences
 from stenopool.distributed.stopping import Stop, stoppable
 from stenopool.distributed.transcribing import Transcriber, Work
+from stenopool.distributed.visibility import Place, sampled, this_node
 from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def transcribed_parts(
     references = RecordingReferences(recordings, tasks=8 * layout.engines)
     size_bytes = sum(recording.file.size_bytes for recording in recordings)
     engines = min(layout.engines, max(references.blocks, size_bytes // BLOCK_BYTES))
-    reader = UnitReader(source.root, vad=work.options.vad, block_windows=layout.block_windows)
+    reader = UnitReader(
+        source.root,
+        vad=work.options.vad,
+        block_windows=layout.block_windows,
+        place=_place(recordings, source),
+    )
     dataset = (
         ray.data.read_datasource(
             # The number is given so that Ray does not split the blocks further.
@@ -111,6 +117,17 @@ def transcribed_parts(
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
     yield from polled(tables(), stop)
+
+
+def _place(recordings: Sequence[Recording], source: Source) -> Place:
+    """Where the recordings lie, so that a node that does not see their folder says so at once."""
+    files = [(recording.file.path, recording.file.size_bytes) for recording in recordings]
+    return Place(
+        name=source.name,
+        root=source.root,
+        home_node=this_node().node_id,
+        samples=sampled(files),
+    )
 
 
 def polled(tables: Iterable[pa.Table], stop: Callable[[], None]) -> Generator[pa.Table | None]:
@@ -151,8 +168,11 @@ def translated(error: BaseException) -> BaseException:
     """An error of the dataset as one of ours: what a worker raised, or that Ray itself failed."""
     if not isinstance(error, ray.exceptions.RayError):
         return error
-    # A worker's error crosses as text: its traceback, whose last line has our class and text.
-    last = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+    # A worker's error crosses as text: its traceback, where one line has our class and text.
+    # Ray Data adds lines of advice behind it.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    own = [line for line in lines if line.startswith("stenopool.errors.")]
+    last = [*lines, *own][-1]
     _, ours, text = last.partition("stenopool.errors.")
     failure = RunFailedError(text.partition(": ")[2] if ours else f"Ray failed: {last}")
     failure.__cause__ = error

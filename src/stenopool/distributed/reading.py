@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pyarrow as pa
 
 from stenopool.audio import read_units
+from stenopool.distributed.visibility import require_visible
 from stenopool.errors import (
     AccessDeniedError,
     NotFoundError,
@@ -24,6 +25,7 @@ from stenopool.storage import Storage, open_storage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stenopool.distributed.visibility import Place
     from stenopool.model import Unit
 
 UNIT_SCHEMA = pa.schema(
@@ -63,15 +65,25 @@ class UnitReader:
         root: where the recordings lie, for `open_storage`.
         vad: whether silence is left out.
         block_windows: a block goes on to an engine when it holds so many.
+        place: how a node can tell whether it sees the recordings; None looks at each alone.
     """
 
-    def __init__(self, root: str, *, vad: bool, block_windows: int) -> None:
+    def __init__(
+        self, root: str, *, vad: bool, block_windows: int, place: Place | None = None
+    ) -> None:
         self._storage = open_storage(root)
+        self._place = place
         self._vad = vad
         self._block_windows = block_windows
 
     def __call__(self, references: pa.Table) -> Iterator[pa.Table]:
-        """Yield tables of `UNIT_SCHEMA`; every reference gives at least one row."""
+        """Yield tables of `UNIT_SCHEMA`; every reference gives at least one row.
+
+        Raises:
+            StorageError: this node does not see the recordings at all.
+        """
+        if self._place is not None:
+            require_visible(self._place)
         rows: list[dict[str, Any]] = []
         for reference in references.to_pylist():
             for row in self._rows(reference):

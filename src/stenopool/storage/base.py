@@ -71,6 +71,11 @@ class Storage(ABC):
             StorageError: the storage failed.
         """
 
+    def read(self, path: str) -> bytes:
+        """All bytes of a file, in one request where the storage can; errors as in `open`."""
+        with self.open(path) as file:
+            return file.read()
+
     @abstractmethod
     def remove(self, path: str) -> None:
         """Remove a file.

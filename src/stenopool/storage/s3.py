@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from stenopool.errors import InvalidNameError, NotFoundError, StorageError
@@ -17,7 +20,10 @@ from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
+
+    from fsspec import AbstractFileSystem
 
 _MD5: Final = re.compile("[0-9a-f]{32}")
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -33,9 +39,23 @@ class S3Storage(BucketStorage):
 
     page_keys: ClassVar[int] = 1000
 
+    @cached_property
+    def files(self) -> AbstractFileSystem:
+        """See `BucketStorage.files`."""
+        files = super().files
+        if files.session is None:
+            files.session = _session(files.kwargs)
+        return files
+
     def stat(self, path: str) -> FileRef:
         """See `Storage.stat`."""
         return _reference(path, self._head(path), "ContentLength")
+
+    def read(self, path: str) -> bytes:
+        """See `Storage.read`; `open` would ask for the size first."""
+        with translated(self.uri(path)):
+            content: bytes = self.files.cat_file(self._key(path), max_concurrency=1)
+        return content
 
     def clear(self) -> None:
         """See `Storage.clear`; many objects a request."""
@@ -63,15 +83,26 @@ class S3Storage(BucketStorage):
             "Prefix": f"{start}/" if start else "",
             "MaxKeys": self.page_keys,
         }
-        while request:
-            with translated(f"s3://{bucket}/{start}"):
-                page = self.files.call_s3("list_objects_v2", **request)
-            for entry in page.get("Contents", ()):
-                if entry["Size"] or not entry["Key"].endswith("/"):
-                    path = entry["Key"][len(top) + 1 :] if top else entry["Key"]
-                    yield _reference(path, entry, "Size")
-            more = page.get("NextContinuationToken")
-            request = request | {"ContinuationToken": more} if more else {}
+        page: Mapping[str, Any] | None = self._page(request)
+        with ThreadPoolExecutor(1, thread_name_prefix="stenopool-list") as ahead:
+            while page is not None:
+                more = page.get("NextContinuationToken")
+                following: Future[Mapping[str, Any]] | None = None
+                for entry in page.get("Contents", ()):
+                    if entry["Size"] or not entry["Key"].endswith("/"):
+                        path = entry["Key"][len(top) + 1 :] if top else entry["Key"]
+                        yield _reference(path, entry, "Size")
+                    # Not before the first file: whoever takes only that needs no second page.
+                    if more and following is None:
+                        following = ahead.submit(self._page, {**request, "ContinuationToken": more})
+                if more and following is None:  # a page may be empty and not the last
+                    following = ahead.submit(self._page, {**request, "ContinuationToken": more})
+                page = following.result() if following else None
+
+    def _page(self, request: Mapping[str, str | int]) -> Mapping[str, Any]:
+        with translated(f"s3://{request['Bucket']}/{request['Prefix']}".rstrip("/")):
+            page: Mapping[str, Any] = self.files.call_s3("list_objects_v2", **request)
+        return page
 
     def _key(self, path: str) -> str:
         if _VERSION_MARK in path:
@@ -109,6 +140,30 @@ class S3Storage(BucketStorage):
                     raise
                 # A service without conditional writes: there, a race is lost silently.
                 self.files.put_file(str(local), self._key(path))
+
+
+def _session(options: Mapping[str, Any]) -> object:
+    """The session that s3fs would make itself, with a quick reader of times.
+
+    botocore's own takes three quarters of the time of a listing.
+    """
+    from aiobotocore.session import AioSession  # type: ignore[import-untyped]
+
+    session = AioSession(**options)
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_moment)
+    return session
+
+
+def _moment(value: str | float) -> datetime:
+    """A time as a listing or a header has it; any other form is left to botocore."""
+    from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
+
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError):
+            return read(str(value))
+    moment: datetime = parse_timestamp(value)
+    return moment
 
 
 def _md5() -> hashlib._Hash:
