@@ -15,6 +15,7 @@
     ├── CatalogError                  the catalog could not be reached, or refused a change
     ├── ModelError                    a model's files are missing, damaged or not to be had
     ├── EngineError                   an engine could not be loaded or stopped working
+    ├── ClusterError                  a cluster could not be reached, started or scaled
     ├── RunFailedError                a run could not be finished; exit code 3
     └── RecordingError                one recording: it becomes a row, never the end of a run
         ├── UnreadableError           `unreadable`: audio is there, but it cannot be decoded
@@ -82,6 +83,10 @@ class ModelError(StenopoolError):
 
 class EngineError(StenopoolError):
     """An engine could not be loaded, or stopped working."""
+
+
+class ClusterError(StenopoolError):
+    """A cluster could not be reached, started or scaled; the text names it."""
 
 
 class RunFailedError(StenopoolError):

@@ -27,6 +27,11 @@ class Settings:
         schema: likewise (`STENOPOOL_SCHEMA`, `PUBLIC`).
         models: folder of converted models that were fetched (`STENOPOOL_MODELS`).
         ray_address: the Ray cluster to join (`RAY_ADDRESS`); None starts one on this machine.
+        node_cpus: cores that a further node on this machine declares (`STENOPOOL_NODE_CPUS`, 1).
+        node_gpus: GPUs, likewise (`STENOPOOL_NODE_GPUS`, 0); they need not be there.
+        node_memory_bytes: memory that its tasks may declare (`STENOPOOL_NODE_MEMORY`); None for
+            a tenth of this machine's.
+        notebook: what this session is called (`OBJECT_NAME`), where a script names one.
     """
 
     home: Path
@@ -37,6 +42,15 @@ class Settings:
     schema: str
     models: Path
     ray_address: str | None = None
+    node_cpus: int = 1
+    node_gpus: int = 0
+    node_memory_bytes: int | None = None
+    notebook: str | None = None
+
+    @property
+    def clusters(self) -> Path:
+        """Folder of the records of clusters that were started here."""
+        return self.home / "clusters"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -62,7 +76,29 @@ class Settings:
             schema=_folded(variables.get("STENOPOOL_SCHEMA") or "PUBLIC"),
             models=Path(variables.get("STENOPOOL_MODELS") or home / "models"),
             ray_address=variables.get("RAY_ADDRESS") or None,
+            node_cpus=_count(variables, "STENOPOOL_NODE_CPUS", 1),
+            node_gpus=_count(variables, "STENOPOOL_NODE_GPUS", 0),
+            node_memory_bytes=_count(variables, "STENOPOOL_NODE_MEMORY", 0) or None,
+            notebook=variables.get("OBJECT_NAME") or None,
         )
+
+
+def ssh_address(environ: Mapping[str, str] | None = None) -> str | None:
+    """The address by which SSH reached this machine; None in a process that SSH did not start.
+
+    Args:
+        environ: the variables; `os.environ` when left out.
+    """
+    variables = os.environ if environ is None else environ
+    parts = variables.get("SSH_CONNECTION", "").split()  # client, its port, server, its port
+    return parts[2] if len(parts) == 4 else None
+
+
+def _count(variables: Mapping[str, str], name: str, default: int) -> int:
+    text = variables.get(name) or str(default)
+    if not text.isdecimal():
+        raise InvalidOptionError(f"{name} is '{text}', which is not a whole number")
+    return int(text)
 
 
 def _folded(name: str) -> str:

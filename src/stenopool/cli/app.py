@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from stenopool import __version__
 from stenopool.cli import (
+    cluster,
     console,
     demo,
     doctor,
@@ -44,6 +45,7 @@ ORDER = (
     "runs",
     "show",
     "models",
+    "cluster",
     "doctor",
 )
 """How the help lists the commands; Typer would put groups behind all others."""
@@ -82,6 +84,7 @@ app.command("export", rich_help_panel=RESULTS)(export.export)
 app.command("runs", rich_help_panel=RESULTS)(runs.runs)
 app.command("show", rich_help_panel=RESULTS)(runs.show)
 app.add_typer(models.app, name="models", rich_help_panel=MACHINE, no_args_is_help=True)
+app.add_typer(cluster.app, name="cluster", rich_help_panel=MACHINE, no_args_is_help=True)
 app.command("doctor", rich_help_panel=MACHINE)(doctor.doctor)
 
 

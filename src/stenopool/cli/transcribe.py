@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -55,6 +56,10 @@ def transcribe(
         bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many recordings.")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="A name of `stenopool cluster list`, or the address of a Ray head."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List and probe; say how much, how long, and where.")
     ] = False,
@@ -85,13 +90,27 @@ def transcribe(
         overwrite=overwrite,
         limit=limit,
     )
-    settings = Settings.from_env()
+    settings = on_cluster(Settings.from_env(), cluster)
     if dry_run:
         show_estimate(request, settings, as_json=json)
         return
     record = run_watched(request, settings)
     show_result(record, as_json=json)
     raise typer.Exit(1 if record.failed else 0)
+
+
+def on_cluster(settings: Settings, cluster: str | None) -> Settings:
+    """The settings with the cluster that `--cluster` names, which answers.
+
+    Raises:
+        NotFoundError: there is no cluster of that name.
+        ClusterError: it does not answer.
+    """
+    if cluster is None:
+        return settings
+    from stenopool.distributed.clusters.control import address_of
+
+    return replace(settings, ray_address=address_of(settings, cluster))
 
 
 def run_watched(request: Request, settings: Settings) -> RunRecord:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 
+from stenopool.distributed.clusters.gcs import check_answers, dialled, use_token
 from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -106,7 +107,13 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def start_ray(address: str | None) -> None:
-    """Join the cluster at `address`, or start Ray on this machine; its logs stay in its files."""
+    """Join the cluster at `address`, or start Ray on this machine; its logs stay in its files.
+
+    Raises:
+        ClusterError: nobody answers at the address.
+        InvalidOptionError: it is no address.
+        RunFailedError: Ray does not start, or the cluster has other versions.
+    """
     # Read by Ray when it starts, and by the processes that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -114,6 +121,10 @@ def start_ray(address: str | None) -> None:
     if address is None:
         memory = psutil.virtual_memory().total * OBJECT_STORE_SHARE
         own = {"address": "local", "include_dashboard": False, "object_store_memory": int(memory)}
+    elif address != "auto":
+        check_answers(address)
+        use_token()
+        own = {"address": dialled(address)}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:

@@ -99,7 +99,8 @@ def transcribed_parts(
             batch_format="pyarrow",
             num_cpus=layout.reader_cpus,
         )
-        .map_batches(
+        # `map_batches` wants a number of rows for GPUs; a block is a batch, by its windows.
+        .map_batches_internal(
             Transcriber,
             fn_constructor_args=(work,),
             batch_size=None,
