@@ -6,7 +6,7 @@ figures are medians of `--runs` measurements, except for the packing and the rea
 which take minutes and run once.
 
 The bucket is served by a process on this machine: `rclone serve s3` (1.65 or newer) over a folder
-of copies, or moto, whose own listing takes a second for a page of 100,000 keys.
+of copies, or moto, which itself lists no more than some 1,500 keys a second.
 
     .venv/bin/python benchmarks/small_files.py > benchmarks/results/small-files-DATE-MACHINE.jsonl
 """
@@ -21,6 +21,7 @@ import platform
 import resource
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -63,6 +64,8 @@ def main() -> None:
     if chosen.measure:
         print(json.dumps(MEASURES[chosen.measure]()))
         return
+    # So that the server and the copies go when this is ended from outside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if not chosen.moto and chosen.rclone is None:
         raise SystemExit("rclone is not on PATH; name it with --rclone, or take --moto")
     with tempfile.TemporaryDirectory(prefix="stenopool-bench-") as folder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import tenacity
 
-from stenopool.errors import AccessDeniedError, StorageError
+from stenopool.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def persistently(call: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
 
 def is_passing(error: BaseException) -> bool:
     """Whether an error of a storage, or what caused it, may be gone a moment later."""
-    if isinstance(error, AccessDeniedError) or not isinstance(error, StorageError | OSError):
+    if not isinstance(error, StorageError | OSError):
         return False
     seen: BaseException | None = error
     while seen is not None:

@@ -19,7 +19,13 @@ from stenopool.distributed.datasources.location import find_folder, find_source
 from stenopool.distributed.datasources.reading import opened
 from stenopool.distributed.references import writable
 from stenopool.distributed.visibility import Place, require_visible, sampled, this_node
-from stenopool.errors import AlreadyExistsError, InvalidOptionError, NotFoundError, StorageError
+from stenopool.errors import (
+    AlreadyExistsError,
+    InvalidOptionError,
+    NotFoundError,
+    StenopoolError,
+    StorageError,
+)
 from stenopool.settings import Settings
 from stenopool.storage import open_storage
 from stenopool.storage.paths import check_path
@@ -116,7 +122,7 @@ def generate_shards(  # noqa: PLR0913  the signature that scripts call
         InvalidOptionError: the size is not positive, or a database comes without a schema.
         InvalidNameError: a location or `file_prefix` cannot be one.
         StorageError: a file could not be read, or a shard not be written; the shards that this
-            call wrote are removed.
+            call wrote are removed, and with them the earlier ones that they had replaced.
     """
     if target_shard_size_mb <= 0:
         raise InvalidOptionError(f"target_shard_size_mb={target_shard_size_mb} is not positive")
@@ -131,14 +137,12 @@ def generate_shards(  # noqa: PLR0913  the signature that scripts call
         )
     replaced = set(earlier) if source.root == stage.root else set()
     files = list_files(source, lambda file: file.path not in replaced)
-    if force_cleanup:
-        _remove(target, earlier)
+    top = check_path(f"{folder}/{file_prefix}".removeprefix("/"))
     with connected(Settings.from_env().ray_address):
         home = this_node().node_id
         samples = sampled(files)
         from_ = Place(name=source.name, root=source.root, home_node=home, samples=samples)
         to = Place(name=str(stage), root=stage.root, home_node=home)
-        top = check_path(f"{folder}/{file_prefix}".removeprefix("/"))
         packings = [
             Packing(
                 source=from_,
@@ -149,6 +153,8 @@ def generate_shards(  # noqa: PLR0913  the signature that scripts call
             )
             for number, (start, stop) in enumerate(_bounds(files, target_shard_size_mb * 1e6))
         ]
+        if force_cleanup:
+            _remove(target, earlier)
         _pack_all(packings, target)
     paths = tuple(packing.path for packing in packings)
     if not force_cleanup:
@@ -192,12 +198,24 @@ def _pack_all(packings: list[Packing], target: Storage) -> None:
     try:
         for packing, size_bytes in zip(packings, ray.get(waiting), strict=True):
             _require_written(target, packing, size_bytes)
-    except BaseException:
+    except BaseException as error:
         for task in waiting:
             ray.cancel(task)
         ray.wait(waiting, num_returns=len(waiting))
-        _remove(target, [packing.path for packing in packings])
+        tasks = zip(packings, waiting, strict=True)
+        _remove(target, [packing.path for packing, task in tasks if _is_done(task)])
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, StenopoolError):  # its text without the traceback that Ray wraps it in
+            raise cause from error
         raise
+
+
+def _is_done(task: ray.ObjectRef[int]) -> bool:
+    try:
+        ray.get(task)
+    except ray.exceptions.RayError:
+        return False
+    return True
 
 
 def _require_written(target: Storage, packing: Packing, size_bytes: int) -> None:
