@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,11 @@ test: $(VENV)/installed-dev ## Set up, and run every check and every test.
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore tests/hosts
+
+test-hosts: $(VENV)/installed-dev ## Run over three hosts made of namespaces, break them; needs root.
+	@echo "running the tests over three hosts"
+	@$(BIN)/python -m pytest -q tests/hosts
 
 fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
 	@$(BIN)/python -m pytest -q -m "not integration and not slow"
@@ -30,7 +34,7 @@ format: $(VENV)/installed-dev ## Format the code and mend what can be mended by 
 	@$(BIN)/ruff format --quiet .
 
 coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test reaches.
-	@$(BIN)/python -m coverage run -m pytest -q --numprocesses 2 --dist worksteal
+	@$(BIN)/python -m coverage run -m pytest -q --ignore tests/hosts
 	@$(BIN)/python -m coverage report
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
