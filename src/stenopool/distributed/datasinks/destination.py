@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from stenopool.distributed.datasinks.folder import FolderDatasink
     from stenopool.distributed.datasinks.postgres import PostgresDatasink
+    from stenopool.distributed.datasinks.snowflake import SnowflakeDatasink
     from stenopool.distributed.datasinks.table import TableDatasink
 
 Kind = Literal["table", "folder", "postgresql", "snowflake"]
@@ -89,7 +90,7 @@ def raised_by_us(error: BaseException) -> StenopoolError | None:
 
 def open_destination(
     to: str, *, overwrite: bool = False, create_missing: bool = True
-) -> TableDatasink | FolderDatasink | PostgresDatasink:
+) -> TableDatasink | FolderDatasink | PostgresDatasink | SnowflakeDatasink:
     """The datasink for a destination; see `kind_of` for what `to` may be.
 
     Args:
@@ -106,6 +107,8 @@ def open_destination(
         return open_folder(to, overwrite=overwrite, create_missing=create_missing)
     if kind == "postgresql":
         return open_postgres(to, overwrite=overwrite, create_missing=create_missing)
+    if kind == "snowflake":
+        return open_snowflake(to, overwrite=overwrite, create_missing=create_missing)
     from stenopool.distributed.datasinks.table import TableDatasink
 
     return TableDatasink(to, auto_create_table=create_missing, override=overwrite)
@@ -162,5 +165,26 @@ def open_postgres(
             "PostgreSQL needs a part that is not installed; run: pip install 'stenopool[postgres]'"
         ) from error
     return PostgresDatasink(
+        read_url(to), overwrite=overwrite, create_missing=create_missing, key=key
+    )
+
+
+def open_snowflake(
+    to: str, *, overwrite: bool = False, create_missing: bool = True, key: str | None = None
+) -> SnowflakeDatasink:
+    """The datasink of a table of a Snowflake account.
+
+    Raises:
+        InvalidNameError: the URL names no table.
+        MissingExtraError: the vendor's connector is not installed.
+    """
+    try:
+        from stenopool.distributed.datasinks.snowflake import SnowflakeDatasink, read_url
+    except ImportError as error:
+        raise MissingExtraError(
+            "a Snowflake account needs a part that is not installed; run: "
+            "pip install 'stenopool[snowflake]'"
+        ) from error
+    return SnowflakeDatasink(
         read_url(to), overwrite=overwrite, create_missing=create_missing, key=key
     )
