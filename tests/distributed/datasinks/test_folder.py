@@ -17,8 +17,13 @@ import ray.data
 from ray.data.datasource.datasink import WriteResult
 
 import stenopool
-from distributed.datasinks.values import ROW, every_type, nothing, numbers
-from stenopool.distributed.datasinks.folder import FolderDatasink
+from distributed.datasinks.values import ROW, every_type, nothing, numbers, write_here
+from stenopool.distributed.datasinks.folder import (
+    ChangedError,
+    FolderDatasink,
+    keys_in,
+    writes_in,
+)
 from stenopool.errors import InvalidNameError, InvalidOptionError, NotFoundError, StorageError
 
 pytestmark = pytest.mark.integration
@@ -70,14 +75,6 @@ def ids(target):
 
 def hidden(target):
     return [path.name for path in target.parent.glob(".*")]
-
-
-def write_here(sink, *tables, kept=None):
-    """A whole write in this process; `kept` are the attempts that count."""
-    sink.on_write_start(tables[0].schema)
-    parts = [sink.write([table], None) for table in tables]
-    chosen = parts if kept is None else [parts[index] for index in kept]
-    sink.on_write_complete(WriteResult(0, 0, chosen))
 
 
 def test_rows_are_written_added_and_replaced(ray_cluster, target):
@@ -170,13 +167,18 @@ def test_a_write_that_goes_on_is_not_swept_by_another(target):
     assert hidden(target) == []
 
 
-def test_a_named_write_shows_its_rows_once(target):
-    rows, name = pa.table({"id": [1, 2]}), "20261125T120000-abcdef"
-    first, second = FolderDatasink(target, name=name), FolderDatasink(target, name=name)
-    write_here(first, rows)
-    write_here(second, rows)
-    assert (first.rows, second.rows) == (2, 0)
-    assert ids(target) == [1, 2]
+def test_a_write_that_expects_the_folder_as_it_was_notices_a_change(target):
+    early = FolderDatasink(target, expected=set(), overwrite=True)
+    write_here(FolderDatasink(target), pa.table({"id": [1], "k": ["a"]}))
+    with pytest.raises(ChangedError, match="changed by another write"):
+        write_here(early, pa.table({"id": [2]}))
+    assert ids(target) == [1]
+    assert keys_in(target, "k") == {"a"}
+    write_here(
+        FolderDatasink(target, expected=writes_in(target)), pa.table({"id": [3], "k": ["b"]})
+    )
+    assert keys_in(target, "k") == {"a", "b"}
+    assert hidden(target) == []
 
 
 def test_a_node_that_does_not_see_the_folder_says_so(target, tmp_path):

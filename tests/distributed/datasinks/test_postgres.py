@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 from ray.data.datasource.datasink import WriteResult
 
 import stenopool
-from distributed.datasinks.values import ROW, every_type, nothing, numbers
+from distributed.datasinks.values import ROW, every_type, nothing, numbers, write_here
 from stenopool.distributed.datasinks.destination import open_postgres
 from stenopool.errors import (
     AccessDeniedError,
@@ -100,19 +99,6 @@ def staging(rows):
     """The staging tables that are there."""
     chosen = "SELECT relname FROM pg_class WHERE relname LIKE 'stenopool_write%' "
     return lambda: rows(f"{chosen} AND relnamespace = current_schema()::regnamespace")
-
-
-def write_here(sink, *tables, kept=None):
-    """A whole write in this process, through pickles as Ray does; `kept` attempts count."""
-    try:
-        sink.on_write_start(tables[0].schema)
-        parts = [pickle.loads(pickle.dumps(sink)).write([table], None) for table in tables]
-        chosen = parts if kept is None else [parts[index] for index in kept]
-        sink.on_write_complete(WriteResult(0, 0, chosen))
-    except Exception as error:
-        sink.on_write_failed(error)
-        raise
-    return sink.rows
 
 
 def test_rows_are_written_added_and_replaced(ray_cluster, rows, staging, place):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import sys
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ import pytest
 import snowflake.connector.errors
 from ray.data.datasource.datasink import WriteResult
 
-from distributed.datasinks.values import ROW, every_type
+from distributed.datasinks.values import ROW, every_type, write_here
 from stenopool.distributed.datasinks.snowflake import SnowflakeDatasink, read_url
 from stenopool.errors import InvalidNameError, InvalidOptionError, NotFoundError, StorageError
 
@@ -87,19 +86,6 @@ def rows(monkeypatch):
 
 def sink(url=URL, **options):
     return SnowflakeDatasink(read_url(url), connect=connect, **options)
-
-
-def write_here(sink, *tables, kept=None):
-    """A whole write in this process, through pickles as Ray does; `kept` attempts count."""
-    try:
-        sink.on_write_start(tables[0].schema)
-        parts = [pickle.loads(pickle.dumps(sink)).write([table], None) for table in tables]
-        chosen = parts if kept is None else [parts[index] for index in kept]
-        sink.on_write_complete(WriteResult(0, 0, chosen))
-    except Exception as error:
-        sink.on_write_failed(error)
-        raise
-    return sink.rows
 
 
 def test_rows_are_written_added_and_replaced(rows):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 from decimal import Decimal
 
 import pyarrow as pa
 import ray.data
+from ray.data.datasource.datasink import WriteResult
 from ray.data.expressions import col
 
 NOON = dt.datetime(2026, 11, 25, 12, 0, 0, 123456)  # noqa: DTZ001 - one without a zone
@@ -45,3 +47,16 @@ def numbers(count, *, first=0, blocks=4):
 def nothing():
     """A dataset of the same columns without a row."""
     return numbers(10).filter(expr=col("id") < 0)
+
+
+def write_here(sink, *tables, kept=None):
+    """A whole write in this process, through pickles as Ray does; `kept` attempts count."""
+    try:
+        sink.on_write_start(tables[0].schema)
+        parts = [pickle.loads(pickle.dumps(sink)).write([table], None) for table in tables]
+        chosen = parts if kept is None else [parts[index] for index in kept]
+        sink.on_write_complete(WriteResult(0, 0, chosen))
+    except Exception as error:
+        sink.on_write_failed(error)
+        raise
+    return sink.rows

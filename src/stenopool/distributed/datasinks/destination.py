@@ -1,16 +1,16 @@
-"""Where rows can go, by the text that names it: the rule behind `write` and `--to`."""
+"""The datasink for each destination, and a whole write into one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 import ray.exceptions
 
-from stenopool.errors import InvalidNameError, MissingExtraError, StenopoolError
+from stenopool.distributed.addressing import folder_path, kind_of
+from stenopool.errors import MissingExtraError, StenopoolError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from ray.data import Dataset
 
@@ -18,41 +18,6 @@ if TYPE_CHECKING:
     from stenopool.distributed.datasinks.postgres import PostgresDatasink
     from stenopool.distributed.datasinks.snowflake import SnowflakeDatasink
     from stenopool.distributed.datasinks.table import TableDatasink
-
-Kind = Literal["table", "folder", "postgresql", "snowflake"]
-
-
-def kind_of(to: str) -> Kind:
-    """What a text names.
-
-    A URL with the scheme `postgresql` (or `postgresql+psycopg`) or `snowflake` is a table there.
-    A text with a `/`, one that ends in `.parquet` or `.jsonl`, and a `file://` URL is a folder.
-    Anything else is the name of a table in the catalog.
-
-    Raises:
-        InvalidNameError: a URL of another scheme.
-    """
-    scheme, mark, _ = to.partition("://")
-    if not mark:
-        return "folder" if "/" in to or to.endswith((".parquet", ".jsonl")) else "table"
-    known: dict[str, Kind] = {
-        "file": "folder",
-        "postgresql": "postgresql",
-        "postgresql+psycopg": "postgresql",
-        "snowflake": "snowflake",
-    }
-    if scheme.lower() in known:
-        return known[scheme.lower()]
-    if scheme.lower() in ("s3", "gs", "gcs", "az", "abfs", "abfss"):
-        raise InvalidNameError(
-            f"a bucket ({scheme}://…) cannot show many files at once, so a write could be seen by "
-            "half; name a table of the catalog and set STENOPOOL_WAREHOUSE to the bucket: its "
-            "files are Parquet"
-        )
-    raise InvalidNameError(
-        f"rows cannot be written to {scheme}://…; name a table of the catalog, a folder, "
-        "postgresql://host/database/table or snowflake://account/database/schema/table"
-    )
 
 
 def write_dataset(dataset: Dataset, to: str, *, overwrite: bool, create_missing: bool) -> int:
@@ -119,8 +84,7 @@ def open_folder(
     *,
     overwrite: bool = False,
     create_missing: bool = True,
-    name: str | None = None,
-    holds: Sequence[str] = (),
+    expected: Collection[str] | None = None,
 ) -> FolderDatasink:
     """The datasink of a folder: JSON lines where its name ends in `.jsonl`, else Parquet."""
     from stenopool.distributed.datasinks.folder import FolderDatasink
@@ -130,23 +94,8 @@ def open_folder(
         lines=to.rstrip("/").endswith(".jsonl"),
         overwrite=overwrite,
         create_missing=create_missing,
-        name=name,
-        holds=holds,
+        expected=expected,
     )
-
-
-def folder_path(to: str) -> str:
-    """The path that a folder's text names.
-
-    Raises:
-        InvalidNameError: a `file://` URL of another host.
-    """
-    if "://" not in to:
-        return to
-    parts = urlsplit(to)
-    if parts.netloc not in ("", "localhost"):
-        raise InvalidNameError(f"'{to}' names a folder of another host; mount it, and give a path")
-    return unquote(parts.path)
 
 
 def open_postgres(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -30,11 +31,15 @@ from stenopool.errors import (
 from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
 _WRITE_NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6,}")
 """What the sub-folders are called: the time and some digits, as a run's id."""
+
+
+class ChangedError(StorageError):
+    """Another write was shown between a look at the folder and this write's end."""
 
 
 class FolderDatasink(PartsDatasink):
@@ -59,8 +64,8 @@ class FolderDatasink(PartsDatasink):
         lines: JSON lines instead of Parquet.
         overwrite: whether the rows replace those that are there.
         create_missing: whether the folder is made where it is missing.
-        name: of the sub-folder; one that is there already has these rows, and nothing is written.
-        holds: names of earlier writes whose rows are in this one as well; with `overwrite`.
+        expected: names of the writes that the folder is to show until this one is shown; None for
+            any. Where it shows others then, nothing is written.
 
     Raises:
         InvalidNameError: the path has no name, as `/`.
@@ -73,8 +78,7 @@ class FolderDatasink(PartsDatasink):
         lines: bool = False,
         overwrite: bool = False,
         create_missing: bool = True,
-        name: str | None = None,
-        holds: Sequence[str] = (),
+        expected: Collection[str] | None = None,
     ) -> None:
         super().__init__()
         self._folder = Path(os.path.realpath(Path(folder).expanduser()))
@@ -83,8 +87,8 @@ class FolderDatasink(PartsDatasink):
         self._suffix = ".jsonl" if lines else ".parquet"
         self._overwrite = overwrite
         self._create_missing = create_missing
-        self._name = name or new_write_name()
-        self._holds = tuple(holds)
+        self._name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self._expected = None if expected is None else set(expected)
         self._lock: IO[str] | None = None
 
     def __str__(self) -> str:
@@ -93,7 +97,7 @@ class FolderDatasink(PartsDatasink):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_lock": None}
 
-    def check(self) -> None:
+    def check(self, schema: pa.Schema | None = None) -> None:
         """Check what can be checked before there are rows; changes nothing.
 
         Raises:
@@ -206,8 +210,7 @@ class FolderDatasink(PartsDatasink):
     def _gathered(self, parts: Sequence[Part]) -> Path:
         """The new folder as readers will see it, made of the reported parts alone."""
         new = self._made("folder")
-        for name in (self._name, *self._holds):
-            (new / name).mkdir(exist_ok=True)
+        (new / self._name).mkdir()
         for part in parts:
             file = self._file(part.name)
             (self._work / "parts" / file).rename(new / self._name / file)
@@ -216,8 +219,10 @@ class FolderDatasink(PartsDatasink):
 
     def _publish(self, new: Path, rows: int) -> int:
         folder = self._folder
-        if not self._overwrite and (not rows or (folder / self._name).exists()):
-            return 0  # where the name is there, an earlier try has shown these rows
+        if self._expected is not None and writes_in(folder) != self._expected:
+            raise ChangedError(f"folder {self} was changed by another write; write again")
+        if not rows and not self._overwrite:
+            return 0
         if not folder.exists():
             new.rename(folder)
         elif self._overwrite:
@@ -255,14 +260,21 @@ class _Lines:
             self._file.write(f"{json_text(row)}\n".encode())
 
 
-def new_write_name() -> str:
-    """The name of a sub-folder: sorts by time, and is not given twice."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-
-
 def writes_in(folder: str | Path) -> set[str]:
     """The names of the writes that a folder shows; none where it does not exist."""
     return {path.name for path in _entries(Path(folder)) if _is_ours(path)}
+
+
+def keys_in(folder: str | Path, column: str) -> set[str]:
+    """What a column of text holds in the files of a folder; empty without any."""
+    place = Path(folder)
+    found: set[str] = set()
+    for path in _files(place, ".parquet"):
+        found.update(pq.read_table(path, columns=[column])[column].to_pylist())
+    for path in _files(place, ".jsonl"):
+        with path.open("rb") as lines:
+            found.update(json.loads(line)[column] for line in lines)
+    return found
 
 
 def _entries(folder: Path) -> list[Path]:

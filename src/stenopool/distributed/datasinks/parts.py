@@ -62,8 +62,11 @@ class PartsDatasink(Datasink[Part]):
         """The destination as messages name it: without a password."""
 
     @abstractmethod
-    def check(self) -> None:
+    def check(self, schema: pa.Schema | None = None) -> None:
         """Check on the driver what can be checked before there are rows; changes nothing.
+
+        Args:
+            schema: columns that rows will have, where they are known.
 
         Raises:
             UsageError: the destination is not there, or not as it must be.
@@ -99,13 +102,16 @@ class PartsDatasink(Datasink[Part]):
 
     def on_write_start(self, schema: pa.Schema | None = None) -> None:
         """Begin the write; Ray calls it on the driver when the first rows are there."""
-        columns = None
-        if schema is not None and schema.names:  # an empty first block may have none
-            columns = pa.schema(
-                [pa.field(self._named(field.name), plain_type(field.type)) for field in schema]
-            )
         self._begun = True
-        self._columns = self._begin(columns)
+        self._columns = self._begin(self._plain(schema))
+
+    def _plain(self, schema: pa.Schema | None) -> pa.Schema | None:
+        """A dataset's columns as `columns` reads them; None where nothing is known of them."""
+        if schema is None or not schema.names:  # an empty first block may have none
+            return None
+        return pa.schema(
+            [pa.field(self._named(field.name), plain_type(field.type)) for field in schema]
+        )
 
     def write(self, blocks: Iterable[Block], ctx: TaskContext | None) -> Part:
         """Write one task's blocks; runs on a worker.

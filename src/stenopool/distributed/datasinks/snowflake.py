@@ -160,16 +160,12 @@ class SnowflakeDatasink(PartsDatasink):
     def _named(self, name: str) -> str:
         return name  # `columns` folds as the account does
 
-    def check(self) -> None:
-        """Check that the table is there or can be made; changes nothing.
-
-        Raises:
-            NotFoundError: the table is missing and not to be made, or its schema is missing.
-            AccessDeniedError: the account does not let this user in.
-            StorageError: it cannot be reached.
-        """
+    def check(self, schema: pa.Schema | None = None) -> None:
+        """Check that the table is there or can be made, and takes such rows; changes nothing."""
         with self._connected() as connection:
-            self._find(connection)
+            columns = self._find(connection)
+        if columns is not None and (plain := self._plain(schema)) is not None:
+            self._accepted(plain, table_schema(plain, str(self)), columns)
 
     def keys(self) -> set[str]:
         """What the key's column holds now; empty without a table."""
