@@ -278,15 +278,21 @@ class Catalog:
             self.iceberg, name, schema, warehouse=warehouse, if_not_exists=if_not_exists
         )
 
-    def begin_table(self, name: ObjectName, schema: pa.Schema) -> tuple[Table, Transaction]:
-        """Begin a table that comes to be when the change that is given with it is committed.
+    def new_location(self, name: ObjectName) -> str:
+        """A place for the data of a table that is to be made; its schema must exist.
 
         Raises:
-            NotFoundError: its database or schema does not exist.
+            NotFoundError: the database or schema does not exist.
         """
         with reading(self._engine) as connection:
             self._require_place(connection, name, create_missing=False)
-        return tables.begin(self.iceberg, name, schema, warehouse=self.settings.warehouse)
+        return tables.new_location(self.settings.warehouse, name)
+
+    def begin_table(
+        self, name: ObjectName, schema: pa.Schema, location: str
+    ) -> tuple[Table, Transaction]:
+        """Begin a table that comes to be when the change that is given with it is committed."""
+        return tables.begin(self.iceberg, name, schema, location)
 
     def table(self, name: ObjectName) -> Table:
         """A table as it is now.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
+    from pyiceberg.io import FileIO
     from pyiceberg.table import Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
     from sqlalchemy import Engine
@@ -82,8 +83,7 @@ def create(
     from pyiceberg.exceptions import TableAlreadyExistsError
 
     _ensure_namespace(iceberg, name)
-    # A place of its own for each: one that is dropped may still be removed when it is made anew.
-    location = f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
+    location = new_location(warehouse, name)
     try:
         with reaching(iceberg.engine.url), translated(warehouse):
             if if_not_exists and iceberg.table_exists(_identifier(name)):
@@ -98,8 +98,18 @@ def create(
         raise AlreadyExistsError(f"table {name} exists already") from error
 
 
+def new_location(warehouse: str, name: ObjectName) -> str:
+    """A place that no other table has: one that was dropped may still be on its way out."""
+    return f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
+
+
+def storage_of(iceberg: SqlCatalog, location: str) -> FileIO:
+    """PyIceberg's way to the files of a table at this place."""
+    return iceberg._load_file_io(_PROPERTIES, location)  # noqa: SLF001 - there is no public way
+
+
 def begin(
-    iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema, *, warehouse: str
+    iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema, location: str
 ) -> tuple[Table, Transaction]:
     """A table that comes to be with the commit of its first rows, and the change that makes it.
 
@@ -113,7 +123,6 @@ def begin(
     from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 
     _ensure_namespace(iceberg, name)
-    location = f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
     metadata = new_table_metadata(
         location=location,
         schema=assign_fresh_schema_ids(iceberg._convert_schema_if_needed(schema)),  # noqa: SLF001
@@ -126,7 +135,7 @@ def begin(
         identifier=_identifier(name),
         metadata=metadata,
         metadata_location=place,
-        io=iceberg._load_file_io(_PROPERTIES, place),  # noqa: SLF001
+        io=storage_of(iceberg, location),
         catalog=iceberg,
     )
     return table, CreateTableTransaction(table)

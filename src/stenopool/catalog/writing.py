@@ -8,6 +8,7 @@ do that, so each write leaves a note, and the next write into the table clears u
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -26,17 +27,20 @@ from stenopool.errors import AlreadyExistsError, CatalogError, NotFoundError, St
 from stenopool.storage import open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
 
     from stenopool.catalog.catalog import Catalog
     from stenopool.catalog.names import ObjectName
     from stenopool.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 WRITE_PROPERTY: Final = "stenopool.write-id"
 """The snapshot property that names the write behind a commit."""
@@ -84,44 +88,53 @@ class TableWrite:
     Args:
         catalog: where the table is, or will be.
         name: the table.
-        schema: of a table that is made with the commit; None for one that exists.
+        creates: whether a table that is missing comes to be with the commit, after `make`.
+
+    Attributes:
+        write_id: names the write.
+        exists: whether the table was there when the write began.
+        data: the folder for its files.
+        io: the table's storage.
 
     Raises:
-        NotFoundError: the table does not exist, and no schema is given.
+        NotFoundError: the table does not exist, and is not to be made.
     """
 
-    def __init__(self, catalog: Catalog, name: ObjectName, schema: pa.Schema | None) -> None:
+    def __init__(self, catalog: Catalog, name: ObjectName, *, creates: bool) -> None:
         self._catalog = catalog
         self._name = name
-        self._create: Transaction | None = None
+        self._table: Table | None = None
+        self._change: Transaction | None = None
+        self._may_be_committed = False
         self.write_id = uuid4().hex
         try:
-            self._table: Table = catalog.table(name)
+            self._table = catalog.table(name)
         except NotFoundError:
-            if schema is None:
+            if not creates:
                 raise
-            self._table, self._create = catalog.begin_table(name, schema)
-        self._data = f"{self._table.location()}/data/write-{self.write_id}"
+        self.exists = self._table is not None
+        location = catalog.new_location(name) if self._table is None else self._table.location()
+        self._location = location
+        self.data = f"{location}/data/write-{self.write_id}"
+        self.io: FileIO = tables.storage_of(catalog.iceberg, location)
         self._notes = open_storage(f"{place_of(catalog.settings.warehouse, name)}-writes")
         self._sweep()
         self._leave_note()
 
+    def make(self, schema: pa.Schema) -> None:
+        """Give the columns of the table that comes to be with the commit."""
+        self._table, self._change = self._catalog.begin_table(self._name, schema, self._location)
+
     @property
     def metadata(self) -> TableMetadata:
         """What a worker needs to write files: the table's metadata, with this write's folder."""
-        metadata = self._create.table_metadata if self._create else self._table.metadata
-        properties = {**metadata.properties, "write.data.path": self._data}
-        return metadata.model_copy(update={"properties": properties})
-
-    @property
-    def io(self) -> FileIO:
-        """The table's storage."""
-        return self._table.io
+        properties = {**self._known.metadata.properties, "write.data.path": self.data}
+        return self._known.metadata.model_copy(update={"properties": properties})
 
     @property
     def schema(self) -> pa.Schema:
         """The table's columns as Arrow, without field numbers."""
-        return tables.arrow_schema(self.metadata)
+        return tables.arrow_schema(self._known.metadata)
 
     def commit(self, files: Sequence[DataFile], *, override: bool) -> int | None:
         """Show the rows of these files to the table's readers, in one commit.
@@ -131,53 +144,71 @@ class TableWrite:
             override: whether the rows that were there give way.
 
         Returns:
-            The number of the table's snapshot; None where nothing changed.
+            The number of the table's snapshot; None for a table that has none.
 
         Raises:
             CatalogError: another write came between, again and again.
             AlreadyExistsError: another write made the table meanwhile.
         """
-        snapshot_id = (
-            self._commit_new(files) if self._create else self._commit(files, override=override)
-        )
-        self._clear({file.file_path for file in files})
-        return snapshot_id
+        if files or override or self._change is not None:
+            self._may_be_committed = True
+            self._commit_new(files) if self._change else self._commit(files, override=override)
+        try:
+            self._clear({file.file_path for file in files})
+        except StenopoolError as error:
+            # The rows are there; the next write clears up.
+            logger.warning("files of a write into table %s were left: %s", self._name, error)
+        snapshot = self._known.current_snapshot()
+        return None if snapshot is None else snapshot.snapshot_id
 
     def abandon(self) -> None:
-        """Remove what was written; the table stays as it was."""
+        """Remove what was written; the table stays as it was.
+
+        Nothing is removed where the catalog may have taken the commit and cannot be asked: the
+        next write clears up.
+        """
+        if self._may_be_committed:
+            try:
+                if self._is_committed():
+                    return
+            except StenopoolError as error:
+                logger.warning("files of a write into table %s were left: %s", self._name, error)
+                return
         self._clear(set())
 
-    def _commit_new(self, files: Sequence[DataFile]) -> int | None:
+    @property
+    def _known(self) -> Table:
+        if self._table is None:
+            raise CatalogError(f"table {self._name} is not there yet: its columns are not known")
+        return self._table
+
+    def _commit_new(self, files: Sequence[DataFile]) -> None:
         from pyiceberg.exceptions import CommitFailedException, TableAlreadyExistsError
 
-        change = self._create
+        change = self._change
         assert change is not None  # noqa: S101 - the caller asked
         self._append(change, files)
         try:
             with tables.committing(self._catalog.iceberg, self._name):
-                change.commit_transaction()
+                self._table = change.commit_transaction()
         except (CommitFailedException, TableAlreadyExistsError, StenopoolError) as error:
             if not self._is_committed():
                 raise AlreadyExistsError(
                     f"table {self._name} could not be made: another write made it meanwhile, or "
                     f"the catalog failed ({error}); nothing was written, write again"
                 ) from error
-        return self._newest()
 
-    def _commit(self, files: Sequence[DataFile], *, override: bool) -> int | None:
+    def _commit(self, files: Sequence[DataFile], *, override: bool) -> None:
         from pyiceberg.exceptions import CommitFailedException, ValidationException
 
-        if not files and not override:
-            return self._newest()
         for _ in range(COMMIT_TRIES):
             try:
                 with tables.committing(self._catalog.iceberg, self._name):
-                    self._try(files, override=override)
-                return self._newest()
+                    return self._try(files, override=override)
             except (CommitFailedException, ValidationException, StenopoolError) as error:
                 # The catalog may have taken it before the connection broke.
                 if self._is_committed():
-                    return self._newest()
+                    return None
                 if isinstance(error, StenopoolError):
                     raise
         raise CatalogError(
@@ -188,9 +219,13 @@ class TableWrite:
     def _try(self, files: Sequence[DataFile], *, override: bool) -> None:
         from pyiceberg.expressions import AlwaysTrue
 
-        self._table = self._catalog.table(self._name)
-        with self._table.transaction() as change:
-            if override and self._table.current_snapshot() is not None:
+        self._table = table = self._catalog.table(self._name)
+        if override:
+            # PyIceberg would try again with the old plan, which does not delete what came between.
+            properties = {**table.metadata.properties, "commit.retry.num-retries": "0"}
+            table.metadata = table.metadata.model_copy(update={"properties": properties})
+        with table.transaction() as change:
+            if override and table.current_snapshot() is not None:
                 change.delete(AlwaysTrue(), {WRITE_PROPERTY: self.write_id})
             self._append(change, files)
 
@@ -201,28 +236,23 @@ class TableWrite:
             for file in files:
                 append.append_data_file(file)
 
-    def _newest(self) -> int | None:
-        snapshot = self._catalog.table(self._name).current_snapshot()
-        return None if snapshot is None else snapshot.snapshot_id
-
     def _is_committed(self) -> bool:
         """Whether the catalog took the commit, even if its answer was lost."""
         return self.write_id in self._committed_writes()
 
     def _clear(self, kept: set[str]) -> None:
         """Remove this write's files but for these, and its note."""
-        _remove_files(self._data, kept)
+        _remove_files(self.data, kept)
         with suppress(NotFoundError):
             self._notes.remove(f"{self.write_id}.json")
 
     def _leave_note(self) -> None:
-        process = psutil.Process()
         note = Note(
             write_id=self.write_id,
-            data=self._data,
+            data=self.data,
             host=socket.gethostname(),
             pid=os.getpid(),
-            process_started=process.create_time(),
+            process_started=psutil.Process().create_time(),
             started_at=datetime.now(UTC).isoformat(),
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -234,25 +264,35 @@ class TableWrite:
         """Clear up after writes whose process is gone."""
         dead = [note for note in _read_notes(self._notes) if not note.is_alive()]
         # The table is read after the look at their processes: none of them can commit any more.
-        committed = self._committed_writes() if dead else set()
+        committed = self._committed_writes() if dead else {}
         for note in dead:
-            if note.write_id not in committed:
-                _remove_files(note.data, set())
+            _remove_files(note.data, committed.get(note.write_id, set()))
             with suppress(NotFoundError):
                 self._notes.remove(f"{note.write_id}.json")
 
-    def _committed_writes(self) -> set[str]:
-        """The writes behind the snapshots that the table still knows; none without a table."""
+    def _committed_writes(self) -> dict[str, set[str]]:
+        """The writes behind the snapshots that the table knows, with the files of each.
+
+        Nothing here expires snapshots; whoever does must keep those of writes with a note.
+        """
         try:
             table = self._catalog.table(self._name)
         except NotFoundError:
-            return set()
-        summaries = [snapshot.summary for snapshot in table.metadata.snapshots]
-        return {
-            summary.additional_properties[WRITE_PROPERTY]
-            for summary in summaries
-            if summary is not None and WRITE_PROPERTY in summary.additional_properties
-        }
+            return {}
+        found: dict[str, set[str]] = {}
+        for snapshot in table.metadata.snapshots:
+            figures = snapshot.summary.additional_properties if snapshot.summary else {}
+            if write_id := figures.get(WRITE_PROPERTY):
+                found.setdefault(write_id, set()).update(_files_added(snapshot, table.io))
+        return found
+
+
+def _files_added(snapshot: Snapshot, io: FileIO) -> Iterator[str]:
+    """The files that a snapshot brought."""
+    for manifest in snapshot.manifests(io):
+        if manifest.added_snapshot_id == snapshot.snapshot_id:
+            for entry in manifest.fetch_manifest_entry(io):
+                yield entry.data_file.file_path
 
 
 def _read_notes(notes: Storage) -> list[Note]:

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stenopool.distributed.datasinks.columns import as_table, fit, table_schema
+from stenopool.distributed.datasinks.columns import (
+    as_table,
+    common_schema,
+    fit,
+    table_schema,
+)
 from stenopool.errors import InvalidOptionError
 
 SCALARS = (
@@ -97,7 +102,6 @@ def test_blocks_of_every_kind_become_plain_columns(block, expected):
 @pytest.mark.parametrize(
     ("kind", "column"),
     [
-        (pa.float64(), pa.int64()),
         (pa.int64(), pa.int32()),
         (pa.uint32(), pa.int32()),
         (pa.float64(), pa.float32()),
@@ -115,6 +119,42 @@ def test_a_type_that_does_not_fit_is_named_with_table_column_and_both_types(kind
         fit(pa.schema([("x", kind)]).empty_table(), pa.schema([("X", column)]), "DB.S.T")
     text = str(refused.value)
     assert all(part in text for part in ("DB.S.T", "'X'", "'x'", str(kind), str(column)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        (pa.table({"x": [1.0, None, 3.0]}), pa.int64()),
+        (pa.table({"x": [1, None, 3]}), pa.float64()),
+        (pa.table({"x": [{"a": 1}]}), pa.struct([("a", pa.int64()), ("b", pa.string())])),
+    ],
+)
+def test_what_a_missing_value_makes_of_a_column_fits(rows, kind):
+    kept = fit(rows, pa.schema([("X", kind)]), "T")["X"]
+    assert kept.type == kind
+    assert kept.to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [(pa.table({"x": [0.5]}), pa.int64()), (pa.table({"x": [2**53 + 1]}), pa.float64())],
+)
+def test_a_value_that_would_change_is_refused(rows, kind):
+    with pytest.raises(InvalidOptionError, match=r"column 'X'.*does not fit"):
+        fit(rows, pa.schema([("X", kind)]), "T")
+
+
+def test_a_table_is_made_for_all_blocks_and_not_for_the_first():
+    blocks = [
+        pa.schema([("x", pa.null()), ("l", pa.list_(pa.null()))]),
+        pa.schema([("x", pa.int64()), ("l", pa.list_(pa.struct([("a", pa.int64())])))]),
+        pa.schema([("x", pa.float64()), ("l", pa.list_(pa.struct([("b", pa.string())])))]),
+    ]
+    made = common_schema(blocks, "T")
+    assert made.field("X").type == pa.float64()
+    assert {field.name for field in made.field("L").type.value_type} == {"a", "b"}
+    with pytest.raises(InvalidOptionError, match=r"T cannot be made.*x"):
+        common_schema([*blocks, pa.schema([("x", pa.string())])], "T")
 
 
 def test_missing_and_extra_columns_are_all_named():

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +63,7 @@ POINTS = {
 }
 sink = TableDatasink("t", override=override)
 rows = pa.table({"id": list(range(200))})
-if moment in POINTS and "task" not in moment:
+if moment in POINTS:
     dies(*POINTS[moment])
 sink.on_write_start(rows.schema)
 written = []
@@ -79,7 +80,14 @@ DRIVER_MOMENTS = (
     "after the catalog's commit", "before clearing up", "after clearing up",
 )  # fmt: skip
 
-WORKER_MOMENTS = ((0, "before"), (0, "after"), (2, "before"), (2, "after"), (3, "after"))
+WORKER_MOMENTS = (
+    (0, "before"),
+    (0, "after"),
+    (1, "before"),
+    (2, "before"),
+    (2, "after"),
+    (3, "after"),
+)
 
 
 class Deadly(TableDatasink):
@@ -145,6 +153,52 @@ def test_a_driver_killed_at_any_moment_leaves_the_old_table_or_the_new(moment, t
 def drive(moment, override):
     command = [sys.executable, "-c", DRIVER, moment, str(override)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+
+WITH_WORKERS = """
+import sys, time
+from pathlib import Path
+import ray
+from stenopool.distributed.cluster import start_ray
+from stenopool.distributed.datasinks import TableDatasink
+
+start_ray(sys.argv[1])
+started = Path(sys.argv[2])
+
+
+class Waiting(TableDatasink):
+    min_bytes_per_write = 1
+
+    def write(self, blocks, ctx):
+        written = super().write(blocks, ctx)
+        if ctx.task_idx == 1:
+            started.touch()
+            time.sleep(600)  # it is killed before
+        return written
+
+
+ray.data.range(200, override_num_blocks=4).write_datasink(Waiting("t", override=True))
+"""
+
+
+def test_a_driver_killed_while_its_workers_write_leaves_the_old_table(table, orphans, tmp_path):
+    address = ray.get_runtime_context().gcs_address
+    started = tmp_path / "started"
+    driver = subprocess.Popen([sys.executable, "-c", WITH_WORKERS, address, str(started)])
+    try:
+        deadline = time.monotonic() + 120
+        while not started.exists():
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        driver.kill()
+        driver.wait()
+    old, new = states(override=True)
+    assert table() == old
+    assert drive("never", override=True).returncode == 0
+    assert table() == new
+    assert orphans() == []
 
 
 @pytest.mark.parametrize(("task", "when"), WORKER_MOMENTS)

@@ -11,7 +11,7 @@ import pyarrow.types as pt
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _UNSIGNED_64: Final = pa.decimal128(20, 0)
 """Holds every unsigned integer of 64 bits, which no integer of a table does."""
@@ -74,6 +74,20 @@ def table_schema(schema: pa.Schema, target: str) -> pa.Schema:
     return pa.schema(fields)
 
 
+def common_schema(schemas: Iterable[pa.Schema], target: str) -> pa.Schema:
+    """The columns of a table made for blocks that may differ: null and text, int and float.
+
+    Raises:
+        InvalidOptionError: a column's types have nothing in common; else as `table_schema`.
+    """
+    try:
+        return table_schema(pa.unify_schemas(list(schemas), promote_options="permissive"), target)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InvalidOptionError(
+            f"table {target} cannot be made: its rows differ: {_said_by(error)}"
+        ) from error
+
+
 def folded(name: str) -> str:
     """A column's name as the dialect keeps it: upper case, unless it stands in double quotes."""
     if len(name) > 2 and name[0] == name[-1] == '"':
@@ -115,8 +129,9 @@ def _kept_nested(kind: pa.DataType) -> pa.DataType | None:
 def fit(rows: pa.Table, schema: pa.Schema, target: str) -> pa.Table:
     """Rows with the names, the order and the types of a table.
 
-    A column fits where no value could change: a narrower integer in a wider one, single in double
-    precision, null in anything. Times lose what is below a microsecond.
+    A column fits where no value changes: a narrower integer in a wider one, whole numbers in a
+    column of either kind of number, single in double precision, null in anything. Times lose what
+    is below a microsecond.
 
     Args:
         rows: of the dataset.
@@ -168,22 +183,25 @@ def _column_named(name: str, schema: pa.Schema) -> str | None:
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, target: str, name: str) -> pa.ChunkedArray:
-    wrong = InvalidOptionError(
+    wrong = (
         f"table {target}: column {field.name!r} is of type {_said(field.type)}, and the dataset's "
         f"{name!r} of type {_said(column.type)}, which does not fit"
     )
     if not fits(column.type, field.type):
-        raise wrong
+        raise InvalidOptionError(wrong)
     try:
         options = pc.CastOptions(field.type, allow_time_truncate=True)
         return pc.cast(column, options=options)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        wrong.add_note(str(error))
-        raise wrong from error
+        raise InvalidOptionError(f"{wrong}: {_said_by(error)}") from error
 
 
 def fits(kind: pa.DataType, into: pa.DataType) -> bool:
-    """Whether every value of one type has its place in another, unchanged."""
+    """Whether values of one type may have a place in another, unchanged.
+
+    Whole numbers and doubles may: pandas makes the one of the other where a value is missing. Each
+    value is then looked at.
+    """
     if pt.is_dictionary(kind):
         kind = kind.value_type
     if pt.is_null(kind) or kind == into:
@@ -193,8 +211,9 @@ def fits(kind: pa.DataType, into: pa.DataType) -> bool:
     if pt.is_decimal(kind) and pt.is_decimal(into):
         digits = kind.precision - kind.scale
         return bool(into.precision - into.scale >= digits and into.scale >= kind.scale)
-    if pt.is_floating(kind) and pt.is_floating(into):
-        return bool(into.bit_width >= kind.bit_width)
+    if pt.is_floating(kind):
+        wider = pt.is_floating(into) and into.bit_width >= kind.bit_width
+        return bool(wider or pt.is_signed_integer(into))
     if nested := _nested_parts(kind, into):
         return all(fits(part, place) for part, place in nested)
     return kept_type(kind) == into and not _is_nested(kind)
@@ -204,7 +223,7 @@ def _integer_fits(kind: pa.DataType, into: pa.DataType) -> bool:
     if pt.is_decimal(into):
         return bool(into.precision - into.scale >= (20 if pt.is_uint64(kind) else 19))
     if not pt.is_signed_integer(into):
-        return False
+        return bool(pt.is_float64(into))
     unsigned = pt.is_unsigned_integer(kind)
     return bool(into.bit_width > kind.bit_width if unsigned else into.bit_width >= kind.bit_width)
 
@@ -218,8 +237,8 @@ def _nested_parts(
     if pt.is_map(kind) and pt.is_map(into):
         return [(kind.key_type, into.key_type), (kind.item_type, into.item_type)]
     if pt.is_struct(kind) and pt.is_struct(into):
-        same = [field.name for field in kind] == [field.name for field in into]
-        return [(field.type, into.field(field.name).type) for field in kind] if same else None
+        known = {field.name for field in kind} <= {field.name for field in into}
+        return [(field.type, into.field(field.name).type) for field in kind] if known else None
     return None
 
 
@@ -240,6 +259,10 @@ def _is_nested(kind: pa.DataType) -> bool:
 def _said(kind: pa.DataType) -> str:
     """A type on one line."""
     return " ".join(str(kind).split())
+
+
+def _said_by(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def as_table(block: Any) -> pa.Table:  # noqa: ANN401 - Ray's blocks have no common type

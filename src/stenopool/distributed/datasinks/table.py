@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pyarrow as pa
+import ray
 from ray.data import Datasink
 
 from stenopool.catalog import open_catalog, parse_name
 from stenopool.catalog.ledger import write_files
 from stenopool.catalog.names import quoted
 from stenopool.catalog.writing import TableWrite
-from stenopool.distributed.datasinks.columns import as_table, fit, plain_type, table_schema
+from stenopool.distributed.datasinks.columns import (
+    as_table,
+    common_schema,
+    fit,
+    plain_type,
+    table_schema,
+)
 from stenopool.errors import InvalidOptionError, NotFoundError
 from stenopool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
+    from pyiceberg.table.metadata import TableMetadata
     from ray.data._internal.execution.interfaces import TaskContext
     from ray.data.block import Block
     from ray.data.datasource import WriteResult
@@ -39,9 +49,35 @@ columns from before that step, which are not those of the table.
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one task wrote, as it tells the driver; only this is committed."""
+    """What one task wrote, as it tells the driver; only this is committed.
 
-    files: list[DataFile]
+    Attributes:
+        files: of a table that exists.
+        pieces: Arrow files for a table that comes to be when the columns of all rows are known,
+            each with its columns.
+    """
+
+    files: list[DataFile] = field(default_factory=list)
+    pieces: list[tuple[str, pa.Schema]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What a task needs to write.
+
+    Attributes:
+        name: the table.
+        io: its storage.
+        data: the folder of this write's files.
+        metadata: of the table; None where it comes to be with this write.
+        schema: likewise.
+    """
+
+    name: str
+    io: FileIO
+    data: str
+    metadata: TableMetadata | None
+    schema: pa.Schema | None
 
 
 class TableDatasink(Datasink[Written]):
@@ -57,7 +93,8 @@ class TableDatasink(Datasink[Written]):
     quotes (the runtime's rule is not known; this is the dialect's). In a table that exists a
     column is found without regard to case. Columns must be the table's, all of them and no other.
     Timestamps are timestamps, to the microsecond; tensors and arrays are lists; integers are 64
-    bits wide; a column that is all null in the first block becomes text.
+    bits wide; a column that is null in every row becomes text. The columns of a table that is
+    made are those of all rows together, so its rows are written twice.
 
     Args:
         table_name: one to three parts; parts that it has itself come before `database`, `schema`.
@@ -89,7 +126,8 @@ class TableDatasink(Datasink[Written]):
         self._overrides = override
         self._write: TableWrite | None = None
         self._catalog: Catalog | None = None
-        self._for_tasks: tuple[Any, Any, pa.Schema] | None = None
+        self._place: Place | None = None
+        self._first: pa.Schema | None = None
         self.rows: int | None = None
         self.files: int | None = None
         self.snapshot_id: int | None = None
@@ -125,18 +163,18 @@ class TableDatasink(Datasink[Written]):
         Raises:
             InvalidOptionError: a block does not fit the table.
         """
-        if self._for_tasks is None:
+        if self._place is None:
             return self._write_nothing(blocks)
-        metadata, io, schema = self._for_tasks
-        files: list[DataFile] = []
-        for rows in gathered(blocks, schema, str(self._name)):
-            files += write_files(metadata, io, rows)
-        return Written(files)
+        return write_blocks(blocks, self._place)
 
     def on_write_complete(self, write_result: WriteResult[Written]) -> None:
         """Commit what the tasks wrote, once."""
-        write = self._write or self._begin_without_rows()
-        files = [file for written in write_result.write_returns for file in written.files]
+        write = self._write or self._open()
+        returns = write_result.write_returns
+        files = [file for written in returns for file in written.files]
+        if not write.exists:
+            pieces = [piece for written in returns for piece in written.pieces]
+            files = self._make(write, pieces)
         self.snapshot_id = write.commit(files, override=self._overrides)
         self.rows = sum(file.record_count for file in files)
         self.files = len(files)
@@ -159,26 +197,43 @@ class TableDatasink(Datasink[Written]):
 
     def _begin(self, schema: pa.Schema) -> None:
         name = str(self._name)
-        write = self._open(table_schema(schema, name) if self._creates else None)
-        plain = pa.schema([pa.field(field.name, plain_type(field.type)) for field in schema])
-        fit(plain.empty_table(), write.schema, name)
-        self._for_tasks = (write.metadata, write.io, write.schema)
+        self._first = pa.schema([pa.field(field.name, plain_type(field.type)) for field in schema])
+        write = self._open()
+        if write.exists:
+            fit(self._first.empty_table(), write.schema, name)
+        else:
+            table_schema(self._first, name)
+        self._place = Place(
+            name=name,
+            io=write.io,
+            data=write.data,
+            metadata=write.metadata if write.exists else None,
+            schema=write.schema if write.exists else None,
+        )
 
-    def _begin_without_rows(self) -> TableWrite:
-        """The write of a dataset without any row, of which Ray says nothing before its end."""
-        try:
-            return self._open(None)
-        except NotFoundError as error:
+    def _make(self, write: TableWrite, pieces: list[tuple[str, pa.Schema]]) -> list[DataFile]:
+        """Settle the columns of a table that comes to be, and turn its pieces into its files."""
+        name = str(self._name)
+        first = [] if self._first is None else [self._first]
+        schemas = [schema for _, schema in pieces] or first
+        if not schemas:
             raise InvalidOptionError(
-                f"the dataset has no rows, so nothing says which columns table {self._name} would "
+                f"the dataset has no rows, so nothing says which columns table {name} would "
                 "have; create the table first"
-            ) from error
+            )
+        write.make(common_schema(schemas, name))
+        place = Place(
+            name=name, io=write.io, data=write.data, metadata=write.metadata, schema=write.schema
+        )
+        # In this process where no Ray is connected: a sink may be driven without it.
+        convert = _convert_on_ray if ray.is_initialized() else _convert_here
+        return convert([path for path, _ in pieces], place)
 
-    def _open(self, columns: pa.Schema | None) -> TableWrite:
+    def _open(self) -> TableWrite:
         self._end()
         self._catalog = open_catalog(self._settings)
         self._require(self._catalog)
-        self._write = TableWrite(self._catalog, self._name, columns)
+        self._write = TableWrite(self._catalog, self._name, creates=self._creates)
         return self._write
 
     def _require(self, catalog: Catalog) -> None:
@@ -198,22 +253,72 @@ class TableDatasink(Datasink[Written]):
             self._catalog = None
 
 
-def gathered(blocks: Iterable[Block], schema: pa.Schema, target: str) -> Iterable[pa.Table]:
-    """The rows of blocks as a table has them, in pieces of about `FILE_BYTES`."""
+def write_blocks(blocks: Iterable[Block], place: Place) -> Written:
+    """Write blocks as files of a table, or as pieces for one whose columns are not settled."""
+    written = Written()
+    for rows in gathered(blocks, place.schema, place.name):
+        if place.metadata is not None:
+            written.files.extend(write_files(place.metadata, place.io, rows))
+        else:
+            path = f"{place.data}/{uuid4().hex}.arrow"
+            with (
+                place.io.new_output(path).create() as file,
+                pa.ipc.new_file(file, rows.schema) as piece,
+            ):
+                piece.write_table(rows)
+            written.pieces.append((path, rows.schema))
+    return written
+
+
+def gathered(blocks: Iterable[Block], schema: pa.Schema | None, target: str) -> Iterator[pa.Table]:
+    """The rows of blocks in pieces of about `FILE_BYTES`.
+
+    Args:
+        blocks: of a dataset.
+        schema: of the table that they must fit; None where it has none yet.
+        target: the table, for messages.
+    """
     waiting: list[pa.Table] = []
     size = 0
     for block in blocks:
         rows = as_table(block)
         if not rows.num_rows:
             continue
-        rows = fit(rows, schema, target)
-        waiting.append(rows)
+        waiting.append(rows if schema is None else fit(rows, schema, target))
         size += rows.nbytes
         if size >= FILE_BYTES:
-            yield pa.concat_tables(waiting)
+            yield joined(waiting, target)
             waiting, size = [], 0
     if waiting:
-        yield pa.concat_tables(waiting)
+        yield joined(waiting, target)
+
+
+def joined(tables: list[pa.Table], target: str) -> pa.Table:
+    """Tables as one; their columns may differ as those of `common_schema` may."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        common_schema([table.schema for table in tables], target)  # says it in our words
+        raise
+
+
+def convert_piece(path: str, place: Place) -> list[DataFile]:
+    """Turn a piece into files of the table, whose columns are settled now."""
+    assert place.metadata is not None  # noqa: S101 - the table is made by now
+    assert place.schema is not None  # noqa: S101
+    with place.io.new_input(path).open() as file, pa.ipc.open_file(file) as piece:
+        rows = piece.read_all()
+    return write_files(place.metadata, place.io, fit(rows, place.schema, place.name))
+
+
+def _convert_here(paths: list[str], place: Place) -> list[DataFile]:
+    return [file for path in paths for file in convert_piece(path, place)]
+
+
+def _convert_on_ray(paths: list[str], place: Place) -> list[DataFile]:
+    convert = ray.remote(convert_piece)
+    shared = ray.put(place)
+    return [file for files in ray.get([convert.remote(p, shared) for p in paths]) for file in files]
 
 
 def _full_name(
