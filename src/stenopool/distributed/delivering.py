@@ -37,9 +37,8 @@ if TYPE_CHECKING:
 
     from pyiceberg.table import Table
 
+    from stenopool.distributed.datasinks.database import DatabaseDatasink
     from stenopool.distributed.datasinks.parts import PartsDatasink
-    from stenopool.distributed.datasinks.postgres import PostgresDatasink
-    from stenopool.distributed.datasinks.snowflake import SnowflakeDatasink
     from stenopool.settings import Settings
 
 SCHEMA: Final = "DELIVERIES"
@@ -136,7 +135,7 @@ class Delivery:
             return open_folder(self._to, overwrite=overwrite, expected=expected)
         return self._keyed(overwrite=overwrite)
 
-    def _keyed(self, *, overwrite: bool) -> PostgresDatasink | SnowflakeDatasink:
+    def _keyed(self, *, overwrite: bool) -> DatabaseDatasink:
         if self._kind == "snowflake":
             return open_snowflake(self._to, overwrite=overwrite, key=KEY.upper())
         return open_postgres(self._to, overwrite=overwrite, key=KEY)

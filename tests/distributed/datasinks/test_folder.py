@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import duckdb
 import pyarrow as pa
@@ -69,7 +70,8 @@ def target(tmp_path):
 
 def ids(target):
     """What DuckDB, which looks into hidden folders as well, finds below the target."""
-    found = duckdb.sql(f"SELECT id FROM read_parquet('{target}/**/*.parquet')").fetchall()
+    with duckdb.connect() as reader:
+        found = reader.sql(f"SELECT id FROM read_parquet('{target}/**/*.parquet')").fetchall()
     return sorted(value for (value,) in found)
 
 
@@ -85,6 +87,23 @@ def test_rows_are_written_added_and_replaced(ray_cluster, target):
     assert stenopool.write(numbers(5), f"file://{target}", overwrite=True) == 5
     assert ids(target) == list(range(5))
     assert hidden(target) == []
+
+
+def test_a_reader_sees_one_generation_of_a_folder_that_is_replaced(target):
+    write_here(FolderDatasink(target), pa.table({"id": [0]}))
+    seen, done = set(), threading.Event()
+
+    def look():
+        while not done.is_set():
+            seen.add(len(os.listdir(target)))  # noqa: PTH208  one call of the system
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(50):
+        write_here(FolderDatasink(target, overwrite=True), pa.table({"id": [number]}))
+    done.set()
+    reader.join()
+    assert seen == {1}
 
 
 def test_every_type_comes_back_as_it_was(target):

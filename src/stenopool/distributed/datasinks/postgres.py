@@ -15,8 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from stenopool.distributed.datasinks.columns import fit, table_schema
+from stenopool.distributed.datasinks.database import DatabaseDatasink
 from stenopool.distributed.datasinks.json_values import json_text, rows_of
-from stenopool.distributed.datasinks.parts import Part, PartsDatasink, kept
+from stenopool.distributed.datasinks.parts import Part, kept
 from stenopool.distributed.datasinks.postgres_types import (
     PostgresColumn,
     accepted_type,
@@ -130,7 +131,7 @@ def lowered(name: str) -> str:
     return name
 
 
-class PostgresDatasink(PartsDatasink):
+class PostgresDatasink(DatabaseDatasink):
     """Writes a dataset into a table of PostgreSQL; all of its rows, or none.
 
     The tasks copy rows into a staging table of the write (`stenopool_write_…`, unlogged, in the
@@ -147,13 +148,7 @@ class PostgresDatasink(PartsDatasink):
     microsecond), `numeric(p,s)`, arrays for lists (embeddings are `real[]` or `double
     precision[]`), and `jsonb` for structs, maps and what is nested deeper; see `json_text`.
 
-    Args:
-        table: see `read_url`.
-        overwrite: whether the rows replace those that are there.
-        create_missing: whether the table is made where it is missing; its schema must exist.
-        key: a column, as PostgreSQL keeps it, that says which rows are the same. Then rows that
-            are there already stay and are not doubled, or, with `overwrite`, those alone are
-            replaced.
+    See `DatabaseDatasink` for the arguments, and `read_url` for the table.
     """
 
     def __init__(
@@ -164,39 +159,21 @@ class PostgresDatasink(PartsDatasink):
         create_missing: bool = True,
         key: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(overwrite=overwrite, create_missing=create_missing, key=key)
         self._table = table
-        self._overwrite = overwrite
-        self._create_missing = create_missing
-        self._key = key
         self._staging = f"{_STAGING}{uuid4().hex[:16]}"
         self._schema: str | None = table.schema
         self._made: list[PostgresColumn] = []
-        self._connection: psycopg.Connection | None = None
 
     def __str__(self) -> str:
         return str(self._table)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_connection": None}
-
     def _named(self, name: str) -> str:
         return kept(lowered(name))
 
-    def check(self, schema: pa.Schema | None = None) -> None:
-        """Check that the table is there or can be made, and takes such rows; changes nothing."""
-        with self._connected() as connection:
-            columns = self._find(connection)
-        if columns is not None and (plain := self._plain(schema)) is not None:
-            self._accepted(plain, table_schema(plain, str(self)), columns)
-
-    def keys(self) -> set[str]:
-        """What the key's column holds now; empty without a table."""
-        with self._connected() as connection:
-            if self._find(connection) is None or self._key is None:
-                return set()
-            chosen = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(self._key), self._target)
-            return {key for (key,) in connection.execute(chosen)}
+    def _all_keys(self, connection: psycopg.Connection, key: str) -> Iterable[tuple[str]]:
+        chosen = sql.SQL("SELECT {} FROM {}").format(sql.Identifier(key), self._target)
+        return connection.execute(chosen)
 
     def _begin(self, schema: pa.Schema | None) -> pa.Schema | None:
         with self._reaching():
@@ -221,11 +198,6 @@ class PostgresDatasink(PartsDatasink):
     def _accepted(
         self, schema: pa.Schema, made: pa.Schema, columns: Sequence[PostgresColumn]
     ) -> pa.Schema:
-        """What fits a table that is there, in Arrow; remembers the table's own types.
-
-        Raises:
-            InvalidOptionError: a column is missing or one too many, or does not fit its type.
-        """
         wanted = [one for one in columns if one.name in made.names or not one.has_default]
         by_name = {one.name: one for one in wanted}
         fields = []
@@ -332,7 +304,6 @@ class PostgresDatasink(PartsDatasink):
             _drop(connection, self._known_schema, self._staging)
 
     def _find(self, connection: psycopg.Connection) -> list[PostgresColumn] | None:
-        """The table's columns, None without a table; learns its schema."""
         if self._schema is None:
             self._schema = self._schema_on_path(connection)
         name = self._known_schema

@@ -17,7 +17,7 @@ import snowflake.connector
 from snowflake.connector.errors import Error
 
 from stenopool.distributed.datasinks.columns import fit, folded, table_schema
-from stenopool.distributed.datasinks.parts import Part, PartsDatasink
+from stenopool.distributed.datasinks.database import DatabaseDatasink
 from stenopool.distributed.datasinks.snowflake_types import accepted_type, made_type
 from stenopool.errors import (
     AccessDeniedError,
@@ -31,6 +31,8 @@ from stenopool.settings import snowflake_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from stenopool.distributed.datasinks.parts import Part
 
 COPY_FILES: Final = 1000
 """The most files that one COPY INTO names."""
@@ -102,7 +104,7 @@ def read_url(url: str) -> AccountTable:
     return AccountTable(login, account, *map(folded, names))
 
 
-class SnowflakeDatasink(PartsDatasink):
+class SnowflakeDatasink(DatabaseDatasink):
     """Writes a dataset into a table of a Snowflake account; all of its rows, or none.
 
     The tasks write Parquet files and PUT them into a stage of the write (`STENOPOOL_WRITE_…`, in
@@ -123,12 +125,7 @@ class SnowflakeDatasink(PartsDatasink):
     writes at once the second waits for the first; that nested columns load into ARRAY and OBJECT.
 
     Args:
-        table: see `read_url`.
-        overwrite: whether the rows replace those that are there.
-        create_missing: whether the table is made where it is missing; its schema must exist.
-        key: a column, as the account keeps it, that says which rows are the same. Then rows that
-            are there already stay and are not doubled, or, with `overwrite`, those alone are
-            replaced.
+        table: see `read_url`; the other arguments are those of `DatabaseDatasink`.
         connect: gives a connection for the login's parameters; the vendor's own, or a fake.
     """
 
@@ -141,39 +138,20 @@ class SnowflakeDatasink(PartsDatasink):
         key: str | None = None,
         connect: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(overwrite=overwrite, create_missing=create_missing, key=key)
         self._table = table
-        self._overwrite = overwrite
-        self._create_missing = create_missing
-        self._key = key
         self._connect = connect
         self._write = f"{_STAGE}{uuid4().hex[:16].upper()}"
         self._exists = False
-        self._connection: Any = None
 
     def __str__(self) -> str:
         return str(self._table)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_connection": None}
-
     def _named(self, name: str) -> str:
         return name  # `columns` folds as the account does
 
-    def check(self, schema: pa.Schema | None = None) -> None:
-        """Check that the table is there or can be made, and takes such rows; changes nothing."""
-        with self._connected() as connection:
-            columns = self._find(connection)
-        if columns is not None and (plain := self._plain(schema)) is not None:
-            self._accepted(plain, table_schema(plain, str(self)), columns)
-
-    def keys(self) -> set[str]:
-        """What the key's column holds now; empty without a table."""
-        with self._connected() as connection:
-            if self._find(connection) is None or self._key is None:
-                return set()
-            chosen = f"SELECT {_name(self._key)} FROM {self._target}"  # noqa: S608 - quoted names
-            return {key for (key,) in _run(connection, chosen)}
+    def _all_keys(self, connection: Any, key: str) -> Iterable[tuple[str]]:  # noqa: ANN401
+        return _run(connection, f"SELECT {_name(key)} FROM {self._target}")  # noqa: S608 - quoted
 
     def _begin(self, schema: pa.Schema | None) -> pa.Schema | None:
         with self._reaching():
@@ -190,11 +168,6 @@ class SnowflakeDatasink(PartsDatasink):
     def _accepted(
         self, schema: pa.Schema, made: pa.Schema, columns: Mapping[str, str]
     ) -> pa.Schema:
-        """The files' columns for a table that is there.
-
-        Raises:
-            InvalidOptionError: a column is missing or one too many, or does not fit its type.
-        """
         own = {folded(one.name): one.type for one in schema}
         kept = {one.name: one.type for one in made}
         fields = []
@@ -295,7 +268,6 @@ class SnowflakeDatasink(PartsDatasink):
             _run(connection, f"DROP STAGE IF EXISTS {self._stage}")
 
     def _find(self, connection: Any) -> dict[str, str] | None:  # noqa: ANN401
-        """The table's columns and their types; None without a table."""
         place = self._table.place
         try:
             _run(connection, f"USE SCHEMA {place}")
