@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     import duckdb
+    from ray.data import Dataset
 
     from stenopool.model import OptionValues
 
@@ -57,6 +58,7 @@ __all__ = [
     "__version__",
     "sql",
     "transcribe",
+    "write",
 ]
 
 __version__ = "0.1.0"
@@ -124,3 +126,29 @@ def sql(statement: str) -> duckdb.DuckDBPyRelation:
     settings = Settings.from_env()
     with open_catalog(settings) as catalog:
         return query(statement, catalog, settings)
+
+
+def write(
+    dataset: Dataset, to: str, *, overwrite: bool = False, create_missing: bool = True
+) -> int:
+    """Write the rows of a Ray dataset to where people read them: all of them, or none.
+
+    Args:
+        dataset: of any source; its tasks write in parallel.
+        to: a table of the catalog (`TABLE`, `SCHEMA.TABLE`, `DATABASE.SCHEMA.TABLE`), a folder of
+            Parquet files (a text with a `/`), or of JSON lines (one that ends in `.jsonl`),
+            `postgresql://host/database/table`, or `snowflake://account/database/schema/table`.
+        overwrite: replace the rows that are there; otherwise these are added to them.
+        create_missing: make a table or folder that is not there.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        UsageError: the destination is none, is missing, or the rows do not fit its columns.
+        StorageError: it cannot be reached or written.
+        CatalogError: likewise for a table of the catalog.
+    """
+    from stenopool.distributed.datasinks.destination import write_dataset
+
+    return write_dataset(dataset, to, overwrite=overwrite, create_missing=create_missing)

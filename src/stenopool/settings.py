@@ -94,6 +94,23 @@ def ssh_address(environ: Mapping[str, str] | None = None) -> str | None:
     return parts[2] if len(parts) == 4 else None
 
 
+def snowflake_login(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Who logs in to a Snowflake account: the connector's parameters, from `SNOWFLAKE_…`.
+
+    Args:
+        environ: the variables; `os.environ` when left out.
+    """
+    variables = os.environ if environ is None else environ
+    found = {name: variables.get(f"SNOWFLAKE_{name.upper()}") for name in _SNOWFLAKE_LOGIN}
+    return {name: value for name, value in found.items() if value}
+
+
+_SNOWFLAKE_LOGIN = (
+    "user", "password", "authenticator", "token", "private_key_file", "private_key_file_pwd",
+    "role", "warehouse", "host", "port", "protocol",
+)  # fmt: skip
+
+
 def _count(variables: Mapping[str, str], name: str, default: int) -> int:
     text = variables.get(name) or str(default)
     if not text.isdecimal():

@@ -62,12 +62,21 @@ class Ledger:
         return _ids(self._table, None)
 
     def own_rows(self) -> pa.Table:
-        """This run's branch: columns `transcript_id`, `error_class` and `duration_s`."""
+        """This run's rows, in its branch and published ones.
+
+        Columns `transcript_id`, `error_class` and `duration_s`.
+        """
+        import pyarrow as pa
+        from pyiceberg.expressions import EqualTo, Reference
+        from pyiceberg.expressions.literals import literal
+
         self._table.refresh()
         columns = ("transcript_id", "error_class", "duration_s")
-        if not self.has_branch():
-            return transcript_schema().empty_table().select(columns)
-        return self._table.scan(selected_fields=columns).use_ref(self._run_id).to_arrow()
+        own = EqualTo(term=Reference("run_id"), value=literal(self._run_id))
+        rows = [self._table.scan(own, selected_fields=columns).to_arrow()]
+        if self.has_branch():
+            rows.append(self._table.scan(selected_fields=columns).use_ref(self._run_id).to_arrow())
+        return pa.concat_tables(rows, promote_options="permissive")  # string and large_string
 
     def has_branch(self) -> bool:
         """Whether this run has committed rows that are not published yet."""

@@ -30,7 +30,12 @@ def transcribe(
     ],
     to: Annotated[
         str,
-        typer.Option("--to", help="TABLE, SCHEMA.TABLE or DATABASE.SCHEMA.TABLE; made if missing."),
+        typer.Option(
+            "--to",
+            help="A table, DATABASE.SCHEMA.TABLE or less; a folder (with a /) of Parquet, or of "
+            "JSON lines (x.jsonl); postgresql://host/database/table; "
+            "snowflake://account/database/schema/table. Made if missing.",
+        ),
     ],
     pattern: Annotated[
         list[str] | None, typer.Option(help="Take only files like '*.flac'; repeatable.")
@@ -142,8 +147,10 @@ def show_result(record: RunRecord, *, as_json: bool = False) -> None:
         return
     if not record.recordings:
         console.say(nothing_to_do(record))
+        if record.details.get("delivered"):
+            console.say(delivery_line(record))
         return
-    console.say(f"{console.plural(record.recordings, 'recording')} in table {record.target}:")
+    console.say(f"{console.plural(record.recordings, 'recording')} in {place(record)}:")
     by_class = record.details.get("failed_by_class", {})
     failed = ", ".join(f"{count} {name}" for name, count in sorted(by_class.items()))
     reasons = f" ({failed})" if failed else ""
@@ -155,7 +162,22 @@ def show_result(record: RunRecord, *, as_json: bool = False) -> None:
         f"  {console.clock(record.audio_s)} of audio in {console.clock(record.wall_s)}: "
         f"{record.speed:.1f} × real time"
     )
+    if delivered := delivery_line(record):
+        console.say(f"  {delivered}")
     console.say(f"  {next_query(record)}")
+
+
+def place(record: RunRecord) -> str:
+    """Where a run's rows are, for a person."""
+    return str(record.details.get("destination") or f"table {record.target}")
+
+
+def delivery_line(record: RunRecord) -> str:
+    """What a run has delivered; empty where its rows stay in a table."""
+    if "destination" not in record.details:
+        return ""
+    rows = console.plural(record.details.get("delivered", 0), "row")
+    return f"{rows} delivered to {place(record)}; table {record.target} keeps them too"
 
 
 def next_query(record: RunRecord) -> str:
@@ -173,7 +195,7 @@ def nothing_to_do(record: RunRecord) -> str:
         return f"no recording matches in {record.source}; nothing was done"
     return (
         f"nothing is new: {console.plural(record.listed, 'recording')} of {record.source} "
-        f"{'has a row' if record.listed == 1 else 'have rows'} in {record.target}; "
+        f"{'has a row' if record.listed == 1 else 'have rows'} in {place(record)}; "
         "--overwrite does them again"
     )
 
@@ -204,6 +226,8 @@ def estimate_lines(found: Estimate) -> list[str]:
         f"  where  {found.where}",
         f"  table  {found.target}",
     ]
+    if found.destination:
+        lines.append(f"  to     {found.destination}, which was reached")
     if found.unreadable:
         lines.append(f"  unreadable: {console.plural(len(found.unreadable), 'recording')}, such as")
         lines += [f"    {reason}" for reason in list(found.unreadable.values())[:3]]

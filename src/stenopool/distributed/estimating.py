@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from stenopool.asr import describe_model
 from stenopool.audio import probe
-from stenopool.catalog import open_catalog, parse_name, resolve_source
+from stenopool.catalog import open_catalog, resolve_source
 from stenopool.catalog.ledger import published_ids
+from stenopool.distributed.addressing import delivery_to, table_of
 from stenopool.distributed.planning import make_plan, transcript_key
 from stenopool.errors import RecordingError, StorageError, UsageError
 from stenopool.storage import open_storage
@@ -45,6 +46,7 @@ class Estimate:
     Attributes:
         source: what would be listed.
         target: the table.
+        destination: where the table's rows are delivered to, which was reached; None for nowhere.
         listed: recordings that match.
         skipped: of these, with a transcript already.
         size_bytes: of the rest.
@@ -59,6 +61,7 @@ class Estimate:
 
     source: str
     target: str
+    destination: str | None
     listed: int
     skipped: int
     size_bytes: int
@@ -79,7 +82,8 @@ def estimate(
     Raises:
         UsageError: as for a run.
     """
-    target = parse_name(request.target, database=settings.database, schema=settings.schema)
+    delivery = delivery_to(request.target, settings, overwrite=request.overwrite)
+    target = table_of(request.target, delivery, settings)
     with open_catalog(settings) as catalog:
         source = resolve_source(request.source, request.patterns, catalog, settings)
         model = describe_model(request.options, settings)
@@ -92,6 +96,7 @@ def estimate(
     return Estimate(
         source=source.name,
         target=str(target),
+        destination=None if delivery is None else delivery.shown,
         listed=plan.listed,
         skipped=plan.skipped,
         size_bytes=plan.size_bytes,

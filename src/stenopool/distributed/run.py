@@ -1,4 +1,4 @@
-"""The main flow: list, plan, read and decode, transcribe, commit, publish."""
+"""The main flow: list, plan, read and decode, transcribe, commit, publish, deliver."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 from stenopool.asr import describe_model
-from stenopool.catalog import open_catalog, parse_name, resolve_source
+from stenopool.catalog import open_catalog, resolve_source
 from stenopool.catalog.ledger import Ledger
+from stenopool.distributed.addressing import delivery_to, table_of
 from stenopool.distributed.planning import make_plan, transcript_key
 from stenopool.errors import RunFailedError, StenopoolError
 from stenopool.model import RunRecord, TranscribeOptions
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from stenopool.catalog import Catalog, ObjectName, Source
+    from stenopool.distributed.delivering import Delivery
     from stenopool.distributed.planning import Recording
     from stenopool.model import ModelInfo
     from stenopool.settings import Settings
 
-Phase = Literal["listing", "starting", "transcribing", "publishing", "ended"]
+Phase = Literal["listing", "starting", "transcribing", "publishing", "delivering", "ended"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class Request:
 
     Attributes:
         source: `@STAGE/path`, a folder, a glob, or a URL.
-        target: the table, with one to three parts.
+        target: a table of the catalog, with one to three parts, or another destination; see
+            `kind_of`. It may hold a password.
         options: everything that changes what a transcript says.
         patterns: shell wildcards; a file that matches one is taken; none takes all.
         overwrite: whether what has a transcript is transcribed again, replacing its row.
@@ -93,6 +96,8 @@ def transcribe(
             run.make_plan(on_progress)
             run.transcribe(on_progress)
             run.publish(on_progress)
+            run.deliver(on_progress)
+            run.finish(on_progress)
         except BaseException as error:
             run.give_up(error)
             raise
@@ -104,7 +109,8 @@ def prepare(request: Request, settings: Settings, catalog: Catalog) -> Run:
 
     An interrupted run of the same request is taken up again under its own name.
     """
-    target = parse_name(request.target, database=settings.database, schema=settings.schema)
+    delivery = delivery_to(request.target, settings, overwrite=request.overwrite)
+    target = table_of(request.target, delivery, settings)
     source = resolve_source(request.source, request.patterns, catalog, settings)
     model = describe_model(request.options, settings)
     record = interrupted_run(catalog, request, source, target) or RunRecord(
@@ -119,9 +125,11 @@ def prepare(request: Request, settings: Settings, catalog: Catalog) -> Run:
     details = {**record.details, "host": socket.gethostname(), "pid": os.getpid()}
     details["process_started"] = psutil.Process().create_time()
     details |= {"overwrite": request.overwrite}
+    if delivery is not None:
+        details |= {"destination": delivery.shown}
     record = replace(record, state="running", ended_at=None, error=None, details=details)
     catalog.save_run(record)
-    return Run(request, settings, catalog, source, model, ledger, record)
+    return Run(request, settings, catalog, source, model, ledger, record, delivery)
 
 
 def source_text(source: Source) -> str:
@@ -175,6 +183,7 @@ class Run:
     model: ModelInfo
     ledger: Ledger
     record: RunRecord
+    delivery: Delivery | None = None
 
     def __post_init__(self) -> None:
         self._started = time.monotonic() - self.record.wall_s
@@ -279,10 +288,23 @@ class Run:
             )
 
     def publish(self, on_progress: Callable[[Progress], None]) -> None:
-        """Show the rows to the table's readers, in one commit, and close the run."""
+        """Show the rows to the table's readers, in one commit."""
         if self.ledger.has_branch():
             self._move(on_progress, phase="publishing")
         self.ledger.publish(replace=self.request.overwrite)
+
+    def deliver(self, on_progress: Callable[[Progress], None]) -> None:
+        """Bring the rows to where the request wants them, if that is no table of the catalog."""
+        if self.delivery is None:
+            return
+        self._move(on_progress, phase="delivering")
+        table, run_id = self.ledger.table.refresh(), self.record.run_id
+        delivered = self.delivery.deliver(table, run_id, overwrite=self.request.overwrite)
+        details = {**self.record.details, "delivered": delivered}
+        self.record = replace(self.record, details=details)
+
+    def finish(self, on_progress: Callable[[Progress], None]) -> None:
+        """Close a run of which nothing is left to do."""
         self._end(state="succeeded", error=None)
         self._move(on_progress, phase="ended")
 
