@@ -43,6 +43,9 @@ MEMORY_SHARE = 0.1
 STORE_BYTES = (128 * 2**20, 2**30)
 """Least and most memory for a node's object store; a quarter of its memory in between."""
 
+_keepers: list[subprocess.Popen[bytes]] = []
+"""Keepers that this process started: it is their parent, and Python wants them waited for."""
+
 
 def records_of(settings: Settings) -> ClusterRecords:
     """The records of this installation; what crashed clusters left behind is swept up first."""
@@ -76,9 +79,7 @@ def node_spec(
         object_store_bytes=min(max(memory // 4, STORE_BYTES[0]), STORE_BYTES[1]),
     )
     if min(spec.cpus, spec.gpus, spec.memory_bytes) < 0 or not (spec.cpus or spec.gpus):
-        raise InvalidOptionError(
-            "a node needs at least one core or one GPU, and no negative number"
-        )
+        raise InvalidOptionError("a node needs a core or a GPU, and no number may be negative")
     return spec
 
 
@@ -156,6 +157,7 @@ def launch_keeper(records: ClusterRecords, name: str) -> None:
             env=environment,
             start_new_session=True,
         )
+    _keepers[:] = [one for one in (*_keepers, process) if one.poll() is None]
     deadline = time.monotonic() + KEEPER_START_S
     while records.get(name).keeper is None:
         if process.poll() is not None or time.monotonic() > deadline:
