@@ -22,7 +22,7 @@ from stenopool.settings import Settings
 WAIT_S = 120
 """How long anything may take that a test waits for (s)."""
 
-SPEC = NodeSpec(cpus=1, gpus=1, memory_bytes=10**9, object_store_bytes=128 * 2**20)
+SPEC = NodeSpec(cpus=2, gpus=1, memory_bytes=10**9, object_store_bytes=128 * 2**20)
 
 
 def wait_for(condition, what):

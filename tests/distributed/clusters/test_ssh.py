@@ -86,8 +86,8 @@ def test_a_cluster_over_ssh_starts_scales_and_ends(hosts, installation, records)
     try:
         nodes = control.alive_nodes(cluster.address)
         assert [(node.name, node.cpus) for node in nodes] == [
-            (made.node_name(1), 1),
-            (made.node_name(2), 1),
+            (made.node_name(1), 2),
+            (made.node_name(2), 2),
         ]
         asked = control.ask(installation, "far", 1)
         assert control.wait_until_settled(installation, asked).alive == 1

@@ -43,8 +43,13 @@ MEMORY_SHARE = 0.1
 STORE_BYTES = (128 * 2**20, 2**30)
 """Least and most memory for a node's object store; a quarter of its memory in between."""
 
-_keepers: list[subprocess.Popen[bytes]] = []
-"""Keepers that this process started: it is their parent, and Python wants them waited for."""
+DETACH = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A program that starts another, which is nobody's child then: it outlives whoever wanted it."""
 
 
 def records_of(settings: Settings) -> ClusterRecords:
@@ -149,19 +154,17 @@ def launch_keeper(records: ClusterRecords, name: str) -> None:
     # The environment of a keeper is that of the nodes; RAY_ADDRESS would mislead Ray there.
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     with records.log(name).open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
+        subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-c", DETACH, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
-            start_new_session=True,
+            check=True,
         )
-    _keepers[:] = [one for one in (*_keepers, process) if one.poll() is None]
     deadline = time.monotonic() + KEEPER_START_S
     while records.get(name).keeper is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+        if time.monotonic() > deadline:
             raise ClusterError(
                 f"the keeper of cluster '{name}' did not start: {last_line(records, name)}"
             )

@@ -172,9 +172,10 @@ class Keeper:
         try:
             nodes = {node.node_id: node for node in head.nodes()}
         except ClusterError:
-            if time.monotonic() - self._answered_at > HEAD_LOST_S:
+            lost = time.monotonic() - self._answered_at > HEAD_LOST_S
+            if lost and cluster.parent is None:
                 raise
-            return True
+            return not lost  # a script that shuts its Ray down is done with the nodes
         self._answered_at = time.monotonic()
         self._let_go(nodes)
         self._approach(cluster, head, nodes)
