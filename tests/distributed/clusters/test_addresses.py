@@ -9,7 +9,12 @@ import pytest
 
 import servers
 from stenopool.distributed.cluster import start_ray
-from stenopool.distributed.clusters.gcs import check_answers, dialled, same_head
+from stenopool.distributed.clusters.gcs import (
+    check_answers,
+    compare_versions,
+    dialled,
+    same_head,
+)
 from stenopool.errors import ClusterError, InvalidOptionError
 
 
@@ -49,3 +54,10 @@ def test_something_else_that_answers_is_no_cluster(web_server):
 def test_what_is_no_address_is_said_so(text):
     with pytest.raises(InvalidOptionError, match="neither a cluster's name nor HOST:PORT"):
         check_answers(text)
+
+
+def test_other_versions_are_named():
+    here = {"ray": "2.60.0", "python": "3.11.7", "stenopool": "0.1.0"}
+    compare_versions("h:1", {"ray": "2.60.0", "python": "3.11.7"}, here)
+    with pytest.raises(ClusterError, match=r"h:1 runs ray 2.9.0 \(here 2.60.0\); both sides"):
+        compare_versions("h:1", {"ray": "2.9.0", "python": "3.11.7"}, here)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -32,8 +33,9 @@ def processes_of(records, name, word):
     """The processes of a cluster with a word in their command, by the node's number."""
     found = {}
     for process in marked(records.get(name).marker):
-        if any(word in part for part in process.cmdline()[:4]):
-            found[int(process.environ()[MARK].partition(".")[2])] = process
+        with suppress(psutil.Error):  # it may end meanwhile
+            if any(word in part for part in process.cmdline()[:4]):
+                found[int(process.environ()[MARK].partition(".")[2])] = process
     return found
 
 
@@ -216,6 +218,14 @@ def test_what_a_killed_keeper_and_killed_runners_left_is_swept_up(installation, 
     control.records_of(installation)
     assert not marked(doomed.marker)
     assert records.find("doomed") is None
+
+
+def test_a_cluster_that_does_not_come_up_leaves_nothing(installation, records):
+    made = control.new_cluster("doomed", SPEC, nodes=3)
+    with pytest.raises(ClusterError, match=r"'doomed' came to \d of 3 nodes.*it was ended"):
+        control.start(installation, made, give_up_after_s=0.1)
+    assert records.find("doomed") is None
+    assert not marked(made.marker)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, None], ids=["killed", "done"])

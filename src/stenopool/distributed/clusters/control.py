@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stenopool.distributed.clusters.gcs import Head, check_answers, dialled, same_head
+from stenopool.distributed.clusters.gcs import Head, dialled, same_head
 from stenopool.distributed.clusters.processes import identity, is_running, sweep
 from stenopool.distributed.clusters.providers import cannot_change, provider_of
 from stenopool.distributed.clusters.records import Cluster, ClusterRecords, NodeSpec
@@ -304,14 +304,14 @@ def address_of(settings: Settings, name_or_address: str) -> str:
 
     Raises:
         NotFoundError: there is no cluster of that name.
-        ClusterError: nobody answers there.
+        ClusterError: nobody answers there, or it runs other versions.
     """
     address = name_or_address
     if ":" not in name_or_address:
         address = records_of(settings).get(name_or_address).address or ""
         if not address:
             raise ClusterError(f"cluster '{name_or_address}' is still starting")
-    check_answers(address)
+    Head(address).check_versions()
     return dialled(address)
 
 

@@ -3,16 +3,17 @@
 ``python -m stenopool.distributed.clusters.node`` reads its order, one line of JSON, from standard
 input, answers with one line of JSON on standard output, and ends the node when its input ends.
 Whoever holds the other end of that pipe (a keeper, or an SSH connection) may be killed at any
-moment: the pipe ends with it, and so does the node.
+moment: the pipe ends with it, and so does the node. Where a link between hosts is cut, the pipe
+does not end; therefore the keeper sends an empty line every few seconds, and silence is an end too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
-import sys
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.2
 """How often the node's processes are looked at."""
+
+SILENCE_S = 60.0
+"""How long the keeper may be silent before it counts as gone (s)."""
 
 STOP_S = 15.0
 """How long the node may take to end by itself."""
@@ -69,7 +73,7 @@ class Order:
 def main() -> None:
     """Read the order, run the node, and leave nothing of it behind."""
     answers = _own_output()
-    order = json.loads(sys.stdin.readline())
+    order = json.loads(_first_line())
     end = threading.Event()
     threading.Thread(target=_end_with_input, args=(end,), daemon=True).start()
     signal.signal(signal.SIGTERM, _leave)
@@ -95,13 +99,24 @@ def _own_output() -> TextIO:
     return answers
 
 
+def _first_line() -> bytes:
+    """The order; read past Python's buffer, which would hide from `select` what it holds."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, 1)):
+            raise SystemExit(1)  # the keeper ended before it said anything
+        line += more
+    return line
+
+
 def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(1)
 
 
 def _end_with_input(end: threading.Event) -> None:
-    """Wait for the end of the input; end the process even where the main thread hangs."""
-    sys.stdin.read()
+    """Wait until the input ends or is silent; end the process even where the main thread hangs."""
+    while select.select([0], [], [], SILENCE_S)[0] and os.read(0, 4096):
+        pass
     end.set()
     threading.Event().wait(STOP_S)
     _sweep_own()
