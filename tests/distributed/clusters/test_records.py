@@ -9,6 +9,7 @@ import pytest
 
 from stenopool.distributed.clusters import control
 from stenopool.distributed.clusters.hosts import read_hosts
+from stenopool.distributed.clusters.node import device_share
 from stenopool.distributed.clusters.records import ClusterRecords, NodeSpec
 from stenopool.errors import (
     AlreadyExistsError,
@@ -143,3 +144,19 @@ def test_a_cluster_that_is_starting_has_no_address_yet(settings, records, calls)
     records.change("calls", keeper=None)
     with pytest.raises(ClusterError, match="'calls' is still starting"):
         control.address_of(settings, "calls")
+
+
+@pytest.mark.parametrize(
+    ("slot", "gpus", "real", "gives"),
+    [
+        (0, 1, ["0", "1"], {"CUDA_VISIBLE_DEVICES": "0"}),
+        (1, 1, ["0", "1"], {"CUDA_VISIBLE_DEVICES": "1"}),
+        (2, 1, ["0", "1"], {"CUDA_VISIBLE_DEVICES": "0"}),
+        (1, 2, ["4", "5", "6", "7"], {"CUDA_VISIBLE_DEVICES": "6,7"}),
+        (0, 1, [], {}),
+        (0, 0, ["0"], {}),
+        (0, 2, ["0"], {}),
+    ],
+)
+def test_nodes_on_one_machine_take_different_gpus_as_far_as_there_are(slot, gpus, real, gives):
+    assert device_share(slot, gpus, real) == gives

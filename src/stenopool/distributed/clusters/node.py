@@ -52,6 +52,8 @@ class Order:
         temporary: folder for Ray's other files, removed at the end; None takes the head's.
         dashboard: whether Ray's dashboard runs, on 127.0.0.1.
         token: what nodes and drivers of the cluster know each other by; None without.
+        slot: the node's place among those on this machine, which share its GPUs; None for one that
+            has them all.
         log_monitor: whether what tasks print is sent to the driver; one a host.
     """
 
@@ -63,6 +65,7 @@ class Order:
     temporary: str | None = None
     dashboard: bool = False
     token: str | None = None
+    slot: int | None = None
     log_monitor: bool = True
 
     def line(self) -> bytes:
@@ -136,6 +139,26 @@ def clean(order: dict[str, Any]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def devices() -> list[str]:
+    """The NVIDIA GPUs that are really here and that this process may use."""
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):  # the driver's own variable
+        return chosen.split(",")
+    folder = Path("/proc/driver/nvidia/gpus")
+    return [str(index) for index in range(len(list(folder.iterdir())))] if folder.is_dir() else []
+
+
+def device_share(slot: int, gpus: int, real: list[str]) -> dict[str, str]:
+    """The variable that gives a node its GPUs; nodes share one where there are not enough.
+
+    Empty where there is nothing to give: without GPUs, or for a node that declares none, or more
+    than there are, which Ray would refuse.
+    """
+    if not 0 < gpus <= len(real):
+        return {}
+    chosen = [real[(slot * gpus + index) % len(real)] for index in range(gpus)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
+
+
 def start(order: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of Ray's own
     """Start the node as `ray start` does.
 
@@ -146,6 +169,8 @@ def start(order: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of Ray's own
     if order["token"]:
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": order["token"]}
     os.environ.update(environment)  # read by Ray here and in the processes that it starts
+    if order["slot"] is not None:
+        os.environ.update(device_share(order["slot"], order["spec"]["gpus"], devices()))
     os.environ.pop("RAY_OVERRIDE_RESOURCES", None)  # of the script, not of its further nodes
     from ray._private.node import Node
     from ray._private.parameter import RayParams
