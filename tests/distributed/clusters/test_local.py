@@ -77,34 +77,6 @@ def test_five_nodes_work_at_the_same_time_with_a_gpu_each(sized, script, tmp_pat
     assert rows == [[number, 5] for number in range(40)]
 
 
-def test_nobody_else_can_reach_the_nodes(sized, records):
-    sized(2)
-    found = listening(marked(records.get("five").marker))
-    assert found
-    assert found <= {"127.0.0.1", "::ffff:127.0.0.1"}
-
-
-def test_a_run_on_the_cluster_gives_the_rows_of_one_machine(
-    sized, environment, digits, run, rows, installation
-):
-    run(digits, "ALONE")
-    sized(3)
-    command = [sys.executable, "-m", "stenopool", "transcribe", digits, "--to", "MANY"]
-    command += ["--engine", "fake", "--model", "fake", "--cluster", "five"]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    from stenopool.catalog import open_catalog
-    from stenopool.warehouse import query
-
-    columns = "SELECT path, text, duration_s, transcript_id FROM"
-    with open_catalog(installation) as catalog:
-        many = query(f"{columns} many ORDER BY path", catalog, installation).fetchall()
-    assert many == rows(f"{columns} alone ORDER BY path")
-    assert len(many) == 10
-
-
 def test_nodes_go_while_work_goes_on_and_every_result_comes_once(sized, script, five, records):
     sized(5)
     work = script("""
@@ -117,7 +89,7 @@ def test_nodes_go_while_work_goes_on_and_every_result_comes_once(sized, script, 
                 time.sleep(0.2)
                 return batch
 
-        ds = ray.data.range(120, override_num_blocks=60)
+        ds = ray.data.range(80, override_num_blocks=40)
         ds = ds.map_batches(Slow, batch_size=2, num_gpus=1, concurrency=(1, 5))
         ids = []
         for row in ds.iter_rows():
@@ -133,7 +105,14 @@ def test_nodes_go_while_work_goes_on_and_every_result_comes_once(sized, script, 
     assert len(before) == 5
     assert len(after) == 2
     assert 1 in after  # the head
-    assert sorted(json.loads(finish(work).splitlines()[-1])) == list(range(120))
+    assert sorted(json.loads(finish(work).splitlines()[-1])) == list(range(80))
+
+
+def test_nobody_else_can_reach_the_nodes(sized, records):
+    sized(2)
+    found = listening(marked(records.get("five").marker))
+    assert found
+    assert found <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
 def test_a_size_that_is_not_reached_in_time_is_taken_back(sized, installation, five, records):
@@ -178,21 +157,43 @@ def test_the_verbs_of_scripts(sized, script, five, records):
     assert "at most 5" in answers[10]
 
 
+def test_a_run_on_the_cluster_gives_the_rows_of_one_machine(
+    sized, environment, digits, run, rows, installation
+):
+    run(digits, "ALONE")
+    sized(3)
+    command = [sys.executable, "-m", "stenopool", "transcribe", digits, "--to", "MANY"]
+    command += ["--engine", "fake", "--model", "fake", "--cluster", "five"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    from stenopool.catalog import open_catalog
+    from stenopool.warehouse import query
+
+    columns = "SELECT path, text, duration_s, transcript_id FROM"
+    with open_catalog(installation) as catalog:
+        many = query(f"{columns} many ORDER BY path", catalog, installation).fetchall()
+    assert many == rows(f"{columns} alone ORDER BY path")
+    assert len(many) == 10
+
+
 def test_killed_nodes_are_replaced_and_leave_nothing(sized, records, five):
     sized(3)
     before = {number: process.pid for number, process in nodes_now(records, five).items()}
     killed = [number for number in before if number != 1]
     nodes_now(records, five)[killed[0]].kill()
     processes_of(records, five, "raylet")[killed[1]].kill()
-    wait_for(
-        lambda: (
-            len(found := nodes_now(records, five)) == 3
-            and not set(killed) & set(found)
-            and len(control.alive_nodes(records.get(five).address)) == 3
-        ),
-        "two new nodes",
-    )
-    marker = records.get(five).marker
+    cluster = records.get(five)
+
+    def replaced():
+        numbers = set(nodes_now(records, five))
+        names = {node.name for node in control.alive_nodes(cluster.address)}
+        renewed = len(numbers) == 3 and not set(killed) & numbers
+        return renewed and names == {cluster.node_name(number) for number in numbers}
+
+    wait_for(replaced, "two new nodes")
+    marker = cluster.marker
     assert not [process for number in killed for process in marked(marker, number)]
 
 
@@ -201,7 +202,7 @@ def nodes_now(records, name):
 
 
 def test_nodes_end_when_their_keeper_is_killed(installation, records):
-    control.start(installation, control.new_cluster("doomed", SPEC, nodes=2))
+    control.start(installation, control.new_cluster("doomed", SPEC))
     doomed = records.get("doomed")
     os.kill(doomed.keeper[0], signal.SIGKILL)
     wait_for(lambda: not marked(doomed.marker), "the end of all processes")
