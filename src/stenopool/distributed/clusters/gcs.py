@@ -155,6 +155,7 @@ class Head:
         Raises:
             ClusterError: the head does not answer.
         """
+        check_answers(self.address)  # Ray's client would wait for a head that is gone
         try:
             infos = self._client.get_all_node_info(timeout=ANSWER_S).values()
         except (ray.exceptions.RayError, TimeoutError) as error:
