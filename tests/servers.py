@@ -134,3 +134,52 @@ def answers(url: str) -> bool:
         return True
     except OSError:
         return False
+
+
+@contextmanager
+def ssh_server(sshd: str, folder: Path) -> Iterator[Path]:
+    """Run an SSH server with keys of its own; yields the client's configuration.
+
+    It knows `one` and `two`, which are this machine, and `gone`, where nothing listens. What the
+    server runs finds the sources that these tests run from.
+    """
+    port = free_port()
+    for name in ("host", "user"):
+        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+        subprocess.run(key, check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    Path("/run/sshd").mkdir(exist_ok=True)  # sshd wants it when it runs as root
+    known = f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}"
+    (folder / "known").write_text(known)
+    sources = Path(__file__).parents[1] / "src"
+    settings = [
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {folder}/host",
+        f"AuthorizedKeysFile {folder}/authorized",
+        "StrictModes no",
+        "PasswordAuthentication no",
+        f"PidFile {folder}/pid",
+        f"SetEnv PYTHONPATH={sources} PYTHONWARNINGS=ignore",
+    ]
+    (folder / "sshd_config").write_text("\n".join(settings) + "\n")
+    common = (
+        f"  HostName 127.0.0.1\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n"
+        f"  UserKnownHostsFile {folder}/known\n  StrictHostKeyChecking yes\n"
+    )
+    config = folder / "config"
+    config.write_text(
+        f"Host one two\n  Port {port}\n{common}\nHost gone\n  Port {free_port()}\n{common}"
+    )
+    with process_of([sshd, "-D", "-e", "-f", str(folder / "sshd_config")]) as process:
+        wait_until(lambda: takes_connections(port), process, "sshd")
+        yield config
+
+
+def takes_connections(port: int) -> bool:
+    """Whether something listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True

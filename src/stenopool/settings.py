@@ -27,7 +27,8 @@ class Settings:
         schema: likewise (`STENOPOOL_SCHEMA`, `PUBLIC`).
         models: folder of converted models that were fetched (`STENOPOOL_MODELS`).
         ray_address: the Ray cluster to join (`RAY_ADDRESS`); None starts one on this machine.
-        node_cpus: cores that a further node on this machine declares (`STENOPOOL_NODE_CPUS`, 1).
+        node_cpus: cores that a further node on this machine declares (`STENOPOOL_NODE_CPUS`, 2:
+            an actor that has the GPU takes one, and with no other nothing could be read).
         node_gpus: GPUs, likewise (`STENOPOOL_NODE_GPUS`, 0); they need not be there.
         node_memory_bytes: memory that its tasks may declare (`STENOPOOL_NODE_MEMORY`); None for
             a tenth of this machine's.
@@ -42,7 +43,7 @@ class Settings:
     schema: str
     models: Path
     ray_address: str | None = None
-    node_cpus: int = 1
+    node_cpus: int = 2
     node_gpus: int = 0
     node_memory_bytes: int | None = None
     notebook: str | None = None
@@ -76,7 +77,7 @@ class Settings:
             schema=_folded(variables.get("STENOPOOL_SCHEMA") or "PUBLIC"),
             models=Path(variables.get("STENOPOOL_MODELS") or home / "models"),
             ray_address=variables.get("RAY_ADDRESS") or None,
-            node_cpus=_count(variables, "STENOPOOL_NODE_CPUS", 1),
+            node_cpus=_count(variables, "STENOPOOL_NODE_CPUS", 2),
             node_gpus=_count(variables, "STENOPOOL_NODE_GPUS", 0),
             node_memory_bytes=_count(variables, "STENOPOOL_NODE_MEMORY", 0) or None,
             notebook=variables.get("OBJECT_NAME") or None,

@@ -101,6 +101,8 @@ def scale(
     from stenopool.distributed.clusters import control
 
     settings = Settings.from_env()
+    if name and ":" in name:
+        raise control.refuse_foreign(name)
     found = control.only_cluster(control.records_of(settings), name)
     asked = control.ask(settings, found.name, size, drain_s=drain)
     cluster = control.wait_until_settled(settings, asked)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 
-from stenopool.distributed.clusters.gcs import check_answers, dialled, use_token
+from stenopool.distributed.clusters.gcs import Head, dialled
 from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def start_ray(address: str | None) -> None:
     """Join the cluster at `address`, or start Ray on this machine; its logs stay in its files.
 
     Raises:
-        ClusterError: nobody answers at the address.
+        ClusterError: nobody answers at the address, or the cluster runs other versions.
         InvalidOptionError: it is no address.
-        RunFailedError: Ray does not start, or the cluster has other versions.
+        RunFailedError: Ray does not start.
     """
     # Read by Ray when it starts, and by the processes that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -122,8 +122,7 @@ def start_ray(address: str | None) -> None:
         memory = psutil.virtual_memory().total * OBJECT_STORE_SHARE
         own = {"address": "local", "include_dashboard": False, "object_store_memory": int(memory)}
     elif address != "auto":
-        check_answers(address)
-        use_token()
+        Head(address).check_versions()
         own = {"address": dialled(address)}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from stenopool.distributed.clusters.gcs import Head, check_answers, dialled, same_head
+from stenopool.distributed.clusters.gcs import Head, dialled, same_head
 from stenopool.distributed.clusters.processes import identity, is_running, sweep
 from stenopool.distributed.clusters.providers import cannot_change, provider_of
 from stenopool.distributed.clusters.records import Cluster, ClusterRecords, NodeSpec
@@ -42,6 +42,14 @@ MEMORY_SHARE = 0.1
 
 STORE_BYTES = (128 * 2**20, 2**30)
 """Least and most memory for a node's object store; a quarter of its memory in between."""
+
+DETACH = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A program that starts another, which is nobody's child then: it outlives whoever wanted it."""
 
 
 def records_of(settings: Settings) -> ClusterRecords:
@@ -76,9 +84,7 @@ def node_spec(
         object_store_bytes=min(max(memory // 4, STORE_BYTES[0]), STORE_BYTES[1]),
     )
     if min(spec.cpus, spec.gpus, spec.memory_bytes) < 0 or not (spec.cpus or spec.gpus):
-        raise InvalidOptionError(
-            "a node needs at least one core or one GPU, and no negative number"
-        )
+        raise InvalidOptionError("a node needs a core or a GPU, and no number may be negative")
     return spec
 
 
@@ -148,18 +154,17 @@ def launch_keeper(records: ClusterRecords, name: str) -> None:
     # The environment of a keeper is that of the nodes; RAY_ADDRESS would mislead Ray there.
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     with records.log(name).open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
+        subprocess.run(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-c", DETACH, *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=environment,
-            start_new_session=True,
+            check=True,
         )
     deadline = time.monotonic() + KEEPER_START_S
     while records.get(name).keeper is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
+        if time.monotonic() > deadline:
             raise ClusterError(
                 f"the keeper of cluster '{name}' did not start: {last_line(records, name)}"
             )
@@ -299,14 +304,14 @@ def address_of(settings: Settings, name_or_address: str) -> str:
 
     Raises:
         NotFoundError: there is no cluster of that name.
-        ClusterError: nobody answers there.
+        ClusterError: nobody answers there, or it runs other versions.
     """
     address = name_or_address
     if ":" not in name_or_address:
         address = records_of(settings).get(name_or_address).address or ""
         if not address:
             raise ClusterError(f"cluster '{name_or_address}' is still starting")
-    check_answers(address)
+    Head(address).check_versions()
     return dialled(address)
 
 

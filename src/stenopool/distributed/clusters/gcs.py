@@ -11,11 +11,15 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
+from stenopool.distributed.clusters.environment import versions
 from stenopool.errors import ClusterError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ANSWER_S = 5.0
 """How long a head may take to answer (s)."""
@@ -151,6 +155,7 @@ class Head:
         Raises:
             ClusterError: the head does not answer.
         """
+        check_answers(self.address)  # Ray's client would wait for a head that is gone
         try:
             infos = self._client.get_all_node_info(timeout=ANSWER_S).values()
         except (ray.exceptions.RayError, TimeoutError) as error:
@@ -182,12 +187,31 @@ class Head:
         status = get_cluster_status(dialled(self.address), timeout=int(ANSWER_S))
         return {use.resource_name: use.total - use.used for use in status.cluster_resource_usage}
 
-    def versions(self) -> dict[str, str]:
-        """Versions of `ray` and `python` that the cluster was started with."""
+    def check_versions(self) -> None:
+        """Check that the cluster runs on the versions of this process; Ray cannot mix them.
+
+        Raises:
+            ClusterError: it does not.
+        """
         from ray._common.usage.usage_lib import get_cluster_metadata
 
         found = get_cluster_metadata(self._client)
-        return {"ray": found["ray_version"], "python": found["python_version"]}
+        there = {"ray": found["ray_version"], "python": found["python_version"]}
+        compare_versions(self.address, there, versions())
+
+
+def compare_versions(address: str, there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """Compare a cluster's versions with others.
+
+    Raises:
+        ClusterError: some differ; the text names them.
+    """
+    differ = [f"{name} {there[name]} (here {here[name]})" for name in there
+              if there[name] != here[name]]  # fmt: skip
+    if differ:
+        raise ClusterError(
+            f"the cluster at {address} runs {', '.join(differ)}; both sides need the same versions"
+        )
 
 
 def _node(info: Any) -> RayNode:  # noqa: ANN401 - one of Ray's messages

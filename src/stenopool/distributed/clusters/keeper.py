@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.2
 """How often the record and the nodes are looked at (s)."""
+
+BEAT_EVERY_S = 5.0
+"""How often each runner hears that its keeper is there (s); a fraction of what it waits for."""
 
 HEAD_START_S = 120.0
 """How long a head may take to start (s)."""
@@ -82,21 +86,31 @@ class Member:
         """Ray's id of it; empty until it has started."""
         return self.answer["node_id"] if self.answer else ""
 
-    def listen(self) -> None:
-        """Wait for the runner's answer, in a thread."""
+    def attend(self) -> None:
+        """Wait for the runner's answer, and let it hear that somebody is here, in threads."""
         threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
 
     def _read(self) -> None:
         assert self.process.stdout  # noqa: S101 - for the type checker; it is a pipe
         if line := self.process.stdout.readline():
             self.answer = json.loads(line)
 
+    def _beat(self) -> None:
+        assert self.process.stdin  # noqa: S101 - likewise
+        with suppress(OSError, ValueError):  # it ended, or was told to
+            while self.ended_at is None:
+                self.process.stdin.write(b"\n")
+                self.process.stdin.flush()
+                time.sleep(BEAT_EVERY_S)
+
     def end(self) -> None:
         """Tell the runner to end; killed where it does not."""
         if self.ended_at is None:
             self.ended_at = time.monotonic()
             assert self.process.stdin  # noqa: S101 - likewise
-            self.process.stdin.close()
+            with suppress(BrokenPipeError):  # it has ended by itself
+                self.process.stdin.close()
         elif time.monotonic() - self.ended_at > END_S:
             self.process.kill()
 
@@ -172,9 +186,10 @@ class Keeper:
         try:
             nodes = {node.node_id: node for node in head.nodes()}
         except ClusterError:
-            if time.monotonic() - self._answered_at > HEAD_LOST_S:
+            lost = time.monotonic() - self._answered_at > HEAD_LOST_S
+            if lost and cluster.parent is None:
                 raise
-            return True
+            return not lost  # a script that shuts its Ray down is done with the nodes
         self._answered_at = time.monotonic()
         self._let_go(nodes)
         self._approach(cluster, head, nodes)
@@ -242,7 +257,7 @@ class Keeper:
         log = self.records.log(f"{cluster.name}.{self._numbers}")
         process = start_runner(cluster, self._numbers, place, log)
         member = Member(self._numbers, place, process, log)
-        member.listen()
+        member.attend()
         self.members.append(member)
         return member
 

@@ -3,16 +3,17 @@
 ``python -m stenopool.distributed.clusters.node`` reads its order, one line of JSON, from standard
 input, answers with one line of JSON on standard output, and ends the node when its input ends.
 Whoever holds the other end of that pipe (a keeper, or an SSH connection) may be killed at any
-moment: the pipe ends with it, and so does the node.
+moment: the pipe ends with it, and so does the node. Where a link between hosts is cut, the pipe
+does not end; therefore the keeper sends an empty line every few seconds, and silence is an end too.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
-import sys
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.2
 """How often the node's processes are looked at."""
+
+SILENCE_S = 60.0
+"""How long the keeper may be silent before it counts as gone (s)."""
 
 STOP_S = 15.0
 """How long the node may take to end by itself."""
@@ -48,6 +52,8 @@ class Order:
         temporary: folder for Ray's other files, removed at the end; None takes the head's.
         dashboard: whether Ray's dashboard runs, on 127.0.0.1.
         token: what nodes and drivers of the cluster know each other by; None without.
+        slot: the node's place among those on this machine, which share its GPUs; None for one that
+            has them all.
         log_monitor: whether what tasks print is sent to the driver; one a host.
     """
 
@@ -59,6 +65,7 @@ class Order:
     temporary: str | None = None
     dashboard: bool = False
     token: str | None = None
+    slot: int | None = None
     log_monitor: bool = True
 
     def line(self) -> bytes:
@@ -69,7 +76,7 @@ class Order:
 def main() -> None:
     """Read the order, run the node, and leave nothing of it behind."""
     answers = _own_output()
-    order = json.loads(sys.stdin.readline())
+    order = json.loads(_first_line())
     end = threading.Event()
     threading.Thread(target=_end_with_input, args=(end,), daemon=True).start()
     signal.signal(signal.SIGTERM, _leave)
@@ -95,13 +102,24 @@ def _own_output() -> TextIO:
     return answers
 
 
+def _first_line() -> bytes:
+    """The order; read past Python's buffer, which would hide from `select` what it holds."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, 1)):
+            raise SystemExit(1)  # the keeper ended before it said anything
+        line += more
+    return line
+
+
 def _leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(1)
 
 
 def _end_with_input(end: threading.Event) -> None:
-    """Wait for the end of the input; end the process even where the main thread hangs."""
-    sys.stdin.read()
+    """Wait until the input ends or is silent; end the process even where the main thread hangs."""
+    while select.select([0], [], [], SILENCE_S)[0] and os.read(0, 4096):
+        pass
     end.set()
     threading.Event().wait(STOP_S)
     _sweep_own()
@@ -121,6 +139,26 @@ def clean(order: dict[str, Any]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def devices() -> list[str]:
+    """The NVIDIA GPUs that are really here and that this process may use."""
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):  # the driver's own variable
+        return chosen.split(",")
+    folder = Path("/proc/driver/nvidia/gpus")
+    return [str(index) for index in range(len(list(folder.iterdir())))] if folder.is_dir() else []
+
+
+def device_share(slot: int, gpus: int, real: list[str]) -> dict[str, str]:
+    """The variable that gives a node its GPUs; nodes share one where there are not enough.
+
+    Empty where there is nothing to give: without GPUs, or for a node that declares none, or more
+    than there are, which Ray would refuse.
+    """
+    if not 0 < gpus <= len(real):
+        return {}
+    chosen = [real[(slot * gpus + index) % len(real)] for index in range(gpus)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
+
+
 def start(order: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of Ray's own
     """Start the node as `ray start` does.
 
@@ -131,6 +169,8 @@ def start(order: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of Ray's own
     if order["token"]:
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": order["token"]}
     os.environ.update(environment)  # read by Ray here and in the processes that it starts
+    if order["slot"] is not None:
+        os.environ.update(device_share(order["slot"], order["spec"]["gpus"], devices()))
     os.environ.pop("RAY_OVERRIDE_RESOURCES", None)  # of the script, not of its further nodes
     from ray._private.node import Node
     from ray._private.parameter import RayParams

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from stenopool.distributed.clusters.gcs import own_token
@@ -36,7 +37,7 @@ class NodeProvider(Protocol):
     def places(self, cluster: Cluster) -> Sequence[str]:
         """Where nodes can be, in the order in which they are taken; one place, one node."""
 
-    def order(self, cluster: Cluster, number: int) -> Order:
+    def order(self, cluster: Cluster, number: int, place: str) -> Order:
         """What the runner of a node is told."""
 
     def command(self, cluster: Cluster, number: int, place: str) -> list[str]:
@@ -80,12 +81,13 @@ class LocalProvider:
         """Names that nothing depends on."""
         return [f"this machine, node {number}" for number in range(1, cluster.max_nodes + 1)]
 
-    def order(self, cluster: Cluster, number: int) -> Order:
+    def order(self, cluster: Cluster, number: int, place: str) -> Order:
         """The head has a folder of its own, which the others share."""
         is_head = cluster.address is None
-        return node_order(
+        order = node_order(
             cluster, number, ip="127.0.0.1", shared=not is_head, token=None, log_monitor=is_head
         )
+        return replace(order, slot=self.places(cluster).index(place))
 
     def command(self, cluster: Cluster, number: int, place: str) -> list[str]:
         """The runner in this interpreter."""
@@ -103,7 +105,7 @@ class SshProvider:
         """The hosts."""
         return cluster.hosts
 
-    def order(self, cluster: Cluster, number: int) -> Order:
+    def order(self, cluster: Cluster, number: int, place: str) -> Order:
         """The token travels in the order, where no list of processes shows it."""
         return node_order(
             cluster, number, ip=None, shared=False, token=own_token(), log_monitor=True
@@ -126,7 +128,7 @@ class ExistingProvider:
         """None."""
         return []
 
-    def order(self, cluster: Cluster, number: int) -> Order:
+    def order(self, cluster: Cluster, number: int, place: str) -> Order:
         """It cannot be changed from here."""
         raise InvalidOptionError(cannot_change(cluster.address or cluster.name))
 
@@ -168,7 +170,7 @@ def provider_of(cluster: Cluster) -> NodeProvider:
 def start_runner(cluster: Cluster, number: int, place: str, log: Path) -> subprocess.Popen[bytes]:
     """Start a node's runner and give it its order; closing its input ends it."""
     provider = provider_of(cluster)
-    order = provider.order(cluster, number)
+    order = provider.order(cluster, number, place)
     environment = os.environ | {MARK: f"{cluster.marker}.{number}"}  # handed on to its children
     with log.open("ab") as errors:
         process = subprocess.Popen(  # noqa: S603 - a list of arguments; no shell reads it here
