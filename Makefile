@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-hosts fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Set up, and transcribe the recordings that ship with the project.
 	@$(BIN)/stenopool demo
@@ -20,14 +20,17 @@ test: $(VENV)/installed-dev ## Set up, and run every check and every test.
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal --ignore tests/hosts
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal -m "not proof" --ignore tests/hosts
 
 test-hosts: $(VENV)/installed-dev ## Run over three hosts made of namespaces, break them; needs root.
 	@echo "running the tests over three hosts"
 	@$(BIN)/python -m pytest -q tests/hosts
 
+proof: $(VENV)/installed-dev ## Kill and start whole clusters, for what takes long to show.
+	@$(BIN)/python -m pytest -q -m proof --ignore tests/hosts
+
 fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
-	@$(BIN)/python -m pytest -q -m "not integration and not slow"
+	@$(BIN)/python -m pytest -q -m "not integration and not slow and not proof"
 
 format: $(VENV)/installed-dev ## Format the code and mend what can be mended by itself.
 	@$(BIN)/ruff check --quiet --fix .
@@ -39,6 +42,9 @@ coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test rea
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
 	@$(BIN)/python benchmarks/run.py
+
+bench-small-files: $(VENV)/installed-dev ## Measure 100,000 small files in a bucket; needs rclone 1.65.
+	@$(BIN)/python benchmarks/small_files.py
 
 clean: ## Remove what the other targets made here.
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
