@@ -65,8 +65,8 @@ def test_the_guides_journey_ends_with_a_table_of_what_was_said(shell, tmp_path):
     assert f"{count} recordings" in said
     query = "SELECT path, outputs FROM AUDIO_DB.TRANSCRIPTION.TRANSCRIPTS"
     rows = json.loads(shell("stenopool", "sql", query, "--format", "json"))
-    assert len({row["PATH"] for row in rows}) == len(rows) == count
+    assert len({row["path"] for row in rows}) == len(rows) == count
     with (AUDIO / "manifest.csv").open(newline="") as file:
         texts = {row["path"]: row["transcript"] for row in csv.DictReader(file)}
-    truth = [texts[f"digits/{row['PATH']}"] for row in rows]
-    assert jiwer.wer(truth, [row["OUTPUTS"] for row in rows]) < 0.1
+    truth = [texts[f"digits/{row['path']}"] for row in rows]
+    assert jiwer.wer(truth, [row["outputs"] for row in rows]) < 0.1

@@ -140,14 +140,14 @@ def serve_ssh(host, folder):
     place = folder / f"sshd-{host.name}"
     place.write_text("\n".join(settings) + "\n")
     host.run("mkdir", "-p", "/run/sshd")
-    host.start(found("sshd"), "-D", "-f", place, stderr=subprocess.DEVNULL)
+    host.serve(found("sshd"), "-D", "-f", place)
     wait_until(lambda: answers(host, host.address, SSH_PORT), f"{host.name} answers to SSH")
 
 
 def serve_s3(store):
     """Run moto's S3 server, with a bucket for recordings and one for tables."""
     words = (sys.executable, "-m", "moto.server", "-H", store.address, "-p", S3_PORT)
-    store.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    store.serve(*words)
     wait_until(lambda: answers(store, store.address, S3_PORT), "the S3 server answers")
 
 

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class Host:
         environment: variables of every command there.
         switch: the first process of the switch.
         process: its own first process.
+        servers: what `serve` started on it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Host:
     environment: dict[str, str]
     switch: subprocess.Popen[str]
     process: subprocess.Popen[str] | None = None
+    servers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def boot(self) -> None:
         """Start it, with an empty home, and plug it in."""
@@ -80,10 +82,17 @@ class Host:
         """Start a command that goes on; it ends with its host."""
         return subprocess.Popen(self.command(*words), text=True, **options)
 
+    def serve(self, *words: object) -> None:
+        """Start a server that goes on for as long as the host does."""
+        self.servers.append(
+            self.start(*words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+
     def kill(self) -> None:
         """Pull its plug: every process of the host is gone at once."""
-        self.process.kill()
-        self.process.communicate()
+        end(self.process)
+        while self.servers:
+            self.servers.pop().wait()
 
     def cut(self) -> None:
         """Take its link down; its processes go on."""
@@ -122,7 +131,7 @@ def lab(count: int, environment: dict[str, str]) -> Iterator[list[Host]]:
             for number in range(1, count + 1)
         ]
         for host in hosts:
-            stack.callback(lambda host=host: end(host.process))
+            stack.callback(host.kill)
             host.boot()
         yield hosts
 
