@@ -11,7 +11,8 @@
     │   ├── MissingExtraError         an optional part of the package is not installed
     │   └── SqlError                  a query that cannot be read, or names what is not there
     ├── StorageError                  bytes could not be listed, read or written
-    │   └── AccessDeniedError         the storage says that this user may not
+    │   ├── AccessDeniedError         the storage says that this user may not
+    │   └── ChangedError              another write changed it meanwhile
     ├── CatalogError                  the catalog could not be reached, or refused a change
     ├── ModelError                    a model's files are missing, damaged or not to be had
     ├── EngineError                   an engine could not be loaded or stopped working
@@ -71,6 +72,10 @@ class StorageError(StenopoolError):
 
 class AccessDeniedError(StorageError):
     """The storage says that this user may not; the text names the path."""
+
+
+class ChangedError(StorageError):
+    """Another write changed the place meanwhile; the same write again may succeed."""
 
 
 class CatalogError(StenopoolError):

@@ -29,8 +29,8 @@ from stenopool.distributed.datasinks.destination import (
     open_postgres,
     open_snowflake,
 )
-from stenopool.distributed.datasinks.folder import ChangedError, keys_in, writes_in
-from stenopool.errors import InvalidOptionError, RunFailedError, StenopoolError
+from stenopool.distributed.datasinks.folder import keys_in, writes_in
+from stenopool.errors import ChangedError, InvalidOptionError, RunFailedError, StenopoolError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 OLD, NEW = 30, 200
 
 DRIVER = """
-import os, signal, sys
+import inspect, os, signal, sys
 import pyarrow as pa
 from ray.data.datasource import WriteResult
 from pyiceberg.catalog.sql import SqlCatalog
@@ -38,6 +38,7 @@ def die(*_, **__):
 
 def dies(owner, name, when):
     original = getattr(owner, name)
+    static = isinstance(inspect.getattr_static(owner, name), staticmethod)
 
     def wrapped(*args, **kwargs):
         if when == "before":
@@ -46,7 +47,7 @@ def dies(owner, name, when):
         die()
         return result
 
-    setattr(owner, name, wrapped)
+    setattr(owner, name, staticmethod(wrapped) if static else wrapped)
 
 
 POINTS = {

@@ -23,6 +23,7 @@ from stenopool.distributed.datasinks.json_values import json_text, rows_of
 from stenopool.distributed.datasinks.parts import Part, PartsDatasink
 from stenopool.distributed.datasinks.swapping import alone_in, exchange, is_held, take
 from stenopool.errors import (
+    ChangedError,
     InvalidNameError,
     InvalidOptionError,
     NotFoundError,
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
 
 _WRITE_NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6,}")
 """What the sub-folders are called: the time and some digits, as a run's id."""
-
-
-class ChangedError(StorageError):
-    """Another write was shown between a look at the folder and this write's end."""
 
 
 class FolderDatasink(PartsDatasink):
