@@ -64,7 +64,7 @@ def cluster(lab, hosts):
     addresses = ",".join(host.address for host in lab.hosts)
     lab.stenopool(
         "cluster", "up", CLUSTER, "--provider", "ssh", "--hosts", addresses, "--nodes", len(hosts),
-        "--cpus", 1,
+        "--cpus", 2,
     )  # fmt: skip
     try:
         yield
@@ -75,7 +75,7 @@ def cluster(lab, hosts):
 @contextmanager
 def running(lab, table):
     """A run over the cluster that has its first rows and goes on for a while; ends well."""
-    run = lab.start("transcribe", *words(table, slow_s=0.25), "--cluster", CLUSTER)
+    run = lab.start("transcribe", *words(table, slow_s=1.0), "--cluster", CLUSTER)
     try:
         seen = ""
         while "real time" not in seen:
