@@ -110,8 +110,7 @@ def test_a_host_that_is_killed_in_the_middle_costs_no_row(hosts_lab, expected):
         assert rows(hosts_lab, "T2") == expected
         assert alive(hosts_lab) == 2
         hosts_lab.revive(lost)
-        hosts_lab.stenopool("cluster", "scale", 3, CLUSTER)
-        assert alive(hosts_lab) == 3
+        wait_until(lambda: alive(hosts_lab) == 3, "the host is back in the cluster", 120)
 
 
 def test_a_host_that_joins_late_gets_work(hosts_lab, expected):
@@ -130,5 +129,4 @@ def test_a_link_that_is_cut_and_comes_back_costs_no_row(hosts_lab, expected):
             wait_until(lambda: alive(hosts_lab) == 2, "the cluster knows that a host is away")
             away.mend()
         assert rows(hosts_lab, "T4") == expected
-        hosts_lab.stenopool("cluster", "scale", 3, CLUSTER)
-        wait_until(lambda: alive(hosts_lab) == 3, "the host is back")
+        wait_until(lambda: alive(hosts_lab) == 3, "the host is back in the cluster", 120)
