@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import ray
 import ray.data
 
+from stenopool.distributed.clusters.gcs import own_token
+from stenopool.distributed.clusters.node import Order
+from stenopool.distributed.clusters.processes import MARK, sweep
+from stenopool.distributed.clusters.providers import RUNNER
+from stenopool.distributed.clusters.records import NodeSpec
 from stenopool.distributed.datasinks import TableDatasink
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -221,7 +226,7 @@ def test_a_node_killed_at_any_moment_costs_no_row_and_doubles_none(when, table, 
         sink = Deadly(
             "t", override=override, marker=tmp_path / "dead", task=1, when=when, victim="node"
         )
-        dataset(NEW).write_datasink(sink, ray_remote_args={"resources": {"mortal": 1}})
+        dataset(NEW).write_datasink(sink, ray_remote_args={"num_gpus": 1})
     assert (tmp_path / "dead").exists()
     assert table() == states(override)[1]
     assert orphans() == []
@@ -229,22 +234,41 @@ def test_a_node_killed_at_any_moment_costs_no_row_and_doubles_none(when, table, 
 
 @contextmanager
 def two_nodes(folder):
-    """Two more nodes of this session's Ray, for tasks that ask for one that may die."""
-    address = ray.get_runtime_context().gcs_address
-    ray_cli = Path(sys.executable).parent / "ray"
-    command = [
-        ray_cli, "start", "--address", address, "--block", "--num-cpus=1",
-        "--object-store-memory=80000000", '--resources={"mortal": 1}', "--disable-usage-stats",
-    ]  # fmt: skip
-    with (folder / "nodes.log").open("w") as log:
-        nodes = [
-            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-            for _ in range(2)
-        ]
+    """Two more nodes of this session's Ray, the only ones with a GPU, for tasks that ask for one.
+
+    Started as a cluster's are, each with sockets of its own: those of `ray start` lie in the
+    session's folder, where the next node stumbles over what a killed one leaves.
+    """
+    marker = secrets.token_hex(16)
+    spec = NodeSpec(cpus=1, gpus=1, memory_bytes=500_000_000, object_store_bytes=80_000_000)
+    nodes = []
     try:
+        for number in (1, 2):
+            place = f"/tmp/stenopool-{marker[:8]}-{number}"
+            order = Order(
+                node_name=f"mortal-{number}",
+                spec=spec,
+                head=ray.get_runtime_context().gcs_address,
+                sockets=f"{place}.s",
+                temporary=place,
+                token=own_token(),
+            )
+            node = subprocess.Popen(
+                [sys.executable, "-m", RUNNER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, MARK: f"{marker}.{number}"},
+                start_new_session=True,
+            )
+            nodes.append(node)
+            node.stdin.write(order.line())
+            node.stdin.flush()
+            assert node.stdout.readline(), "the node did not start"
         yield
     finally:
         for node in nodes:
-            node.terminate()
-        for node in nodes:
-            node.wait(timeout=60)
+            node.stdin.close()
+            node.wait(timeout=100)
+            node.stdout.close()
+        sweep(marker)
