@@ -266,12 +266,13 @@ class TableWrite:
         # The table is read after the look at their processes: none of them can commit any more.
         committed = self._committed_writes() if dead else {}
         for note in dead:
-            _remove_files(note.data, committed.get(note.write_id, set()))
+            kept = (path for one in committed.get(note.write_id, ()) for path in self._added(one))
+            _remove_files(note.data, set(kept))
             with suppress(NotFoundError):
                 self._notes.remove(f"{note.write_id}.json")
 
-    def _committed_writes(self) -> dict[str, set[str]]:
-        """The writes behind the snapshots that the table knows, with the files of each.
+    def _committed_writes(self) -> dict[str, list[Snapshot]]:
+        """The writes behind the snapshots that the table knows.
 
         Nothing here expires snapshots; whoever does must keep those of writes with a note.
         """
@@ -279,20 +280,19 @@ class TableWrite:
             table = self._catalog.table(self._name)
         except NotFoundError:
             return {}
-        found: dict[str, set[str]] = {}
+        found: dict[str, list[Snapshot]] = {}
         for snapshot in table.metadata.snapshots:
             figures = snapshot.summary.additional_properties if snapshot.summary else {}
             if write_id := figures.get(WRITE_PROPERTY):
-                found.setdefault(write_id, set()).update(_files_added(snapshot, table.io))
+                found.setdefault(write_id, []).append(snapshot)
         return found
 
-
-def _files_added(snapshot: Snapshot, io: FileIO) -> Iterator[str]:
-    """The files that a snapshot brought."""
-    for manifest in snapshot.manifests(io):
-        if manifest.added_snapshot_id == snapshot.snapshot_id:
-            for entry in manifest.fetch_manifest_entry(io):
-                yield entry.data_file.file_path
+    def _added(self, snapshot: Snapshot) -> Iterator[str]:
+        """The files that a snapshot brought."""
+        for manifest in snapshot.manifests(self.io):
+            if manifest.added_snapshot_id == snapshot.snapshot_id:
+                for entry in manifest.fetch_manifest_entry(self.io):
+                    yield entry.data_file.file_path
 
 
 def _read_notes(notes: Storage) -> list[Note]:

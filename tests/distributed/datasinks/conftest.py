@@ -8,24 +8,12 @@ import pytest
 
 from stenopool.catalog import open_catalog
 from stenopool.settings import Settings
-from stenopool.warehouse import query
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.setenv("STENOPOOL_HOME", str(tmp_path / "home"))
     return Settings.from_env()
-
-
-@pytest.fixture
-def rows(settings):
-    """`rows("SELECT …")`: what a reader of the tables sees now."""
-
-    def fetch(statement):
-        with open_catalog(settings) as catalog:
-            return query(statement, catalog, settings).fetchall()
-
-    return fetch
 
 
 @pytest.fixture

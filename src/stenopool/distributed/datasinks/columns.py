@@ -55,8 +55,8 @@ def table_schema(schema: pa.Schema, target: str) -> pa.Schema:
             in a table.
     """
     fields = []
-    for field in schema:
-        kept = kept_type(plain_type(field.type))
+    for field in plain_schema(schema):
+        kept = kept_type(field.type)
         if kept is None:
             raise InvalidOptionError(
                 f"table {target}: column {field.name!r} is of type {_said(field.type)}, which a "
@@ -298,6 +298,11 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     for _ in range(kind.ndim if shape is None else len(shape)):
         plain = pa.list_(plain)
     return plain
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """A dataset's columns with plain types, as `as_table` gives them."""
+    return pa.schema([pa.field(field.name, plain_type(field.type)) for field in schema])
 
 
 def _unpacked(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -123,7 +123,7 @@ class FolderDatasink(PartsDatasink):
             foreign = [path for path in _entries(self._folder) if not _is_ours(path)]
             if foreign:
                 raise InvalidOptionError(
-                    f"folder {self} holds '{foreign[0].name}', which which no "
+                    f"folder {self} holds '{foreign[0].name}', which no "
                     "write of ours made and overwriting would remove; move it away, or name another"
                 )
         elif any(_files(self._folder, other)):

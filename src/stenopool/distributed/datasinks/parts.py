@@ -14,7 +14,7 @@ from uuid import uuid4
 import pyarrow as pa
 from ray.data import Datasink
 
-from stenopool.distributed.datasinks.columns import as_table, fit, plain_type
+from stenopool.distributed.datasinks.columns import as_table, fit, plain_schema
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -109,9 +109,8 @@ class PartsDatasink(Datasink[Part]):
         """A dataset's columns as `columns` reads them; None where nothing is known of them."""
         if schema is None or not schema.names:  # an empty first block may have none
             return None
-        return pa.schema(
-            [pa.field(self._named(field.name), plain_type(field.type)) for field in schema]
-        )
+        plain = plain_schema(schema)
+        return pa.schema([field.with_name(self._named(field.name)) for field in plain])
 
     def write(self, blocks: Iterable[Block], ctx: TaskContext | None) -> Part:
         """Write one task's blocks; runs on a worker.

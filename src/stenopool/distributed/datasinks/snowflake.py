@@ -18,6 +18,7 @@ from snowflake.connector.errors import Error
 
 from stenopool.distributed.datasinks.columns import fit, folded, table_schema
 from stenopool.distributed.datasinks.database import DatabaseDatasink
+from stenopool.distributed.datasinks.parts import kept
 from stenopool.distributed.datasinks.snowflake_types import accepted_type, made_type
 from stenopool.errors import (
     AccessDeniedError,
@@ -70,11 +71,11 @@ class AccountTable:
     @property
     def place(self) -> str:
         """The table's schema, as SQL takes it."""
-        return f"{_name(self.database)}.{_name(self.schema)}"
+        return f"{kept(self.database)}.{kept(self.schema)}"
 
     def beside(self, name: str) -> str:
         """The full name of something in the table's schema, as SQL takes it."""
-        return f"{self.place}.{_name(name)}"
+        return f"{self.place}.{kept(name)}"
 
 
 def read_url(url: str) -> AccountTable:
@@ -151,7 +152,7 @@ class SnowflakeDatasink(DatabaseDatasink):
         return name  # `columns` folds as the account does
 
     def _all_keys(self, connection: Any, key: str) -> Iterable[tuple[str]]:  # noqa: ANN401
-        return _run(connection, f"SELECT {_name(key)} FROM {self._target}")  # noqa: S608 - quoted
+        return _run(connection, f"SELECT {kept(key)} FROM {self._target}")  # noqa: S608 - quoted
 
     def _begin(self, schema: pa.Schema | None) -> pa.Schema | None:
         with self._reaching():
@@ -169,10 +170,10 @@ class SnowflakeDatasink(DatabaseDatasink):
         self, schema: pa.Schema, made: pa.Schema, columns: Mapping[str, str]
     ) -> pa.Schema:
         own = {folded(one.name): one.type for one in schema}
-        kept = {one.name: one.type for one in made}
+        types = {one.name: one.type for one in made}
         fields = []
         for name, kind in columns.items():
-            taken = pa.null() if name not in own else accepted_type(kind, own[name], kept[name])
+            taken = pa.null() if name not in own else accepted_type(kind, own[name], types[name])
             if taken is None:
                 raise InvalidOptionError(
                     f"table {self}: column {name!r} is of type {kind}, and the dataset's is of "
@@ -216,7 +217,7 @@ class SnowflakeDatasink(DatabaseDatasink):
                 f"the dataset has no rows, so nothing says which columns {self} would have; "
                 "create the table first"
             )
-        columns = ", ".join(f"{_name(one.name)} {made_type(one.type)}" for one in self._columns)
+        columns = ", ".join(f"{kept(one.name)} {made_type(one.type)}" for one in self._columns)
         _run(connection, f"CREATE TABLE IF NOT EXISTS {self._target} ({columns})")
 
     def _copy(self, connection: Any, target: str, parts: Sequence[Part]) -> int:  # noqa: ANN401
@@ -243,8 +244,8 @@ class SnowflakeDatasink(DatabaseDatasink):
 
     def _merge(self, connection: Any, parts: Sequence[Part]) -> int:  # noqa: ANN401
         """Take over rows by their key, from a table that this session alone sees."""
-        rows, key = f"{self._write}_ROWS", _name(self._key or "")
-        columns = ", ".join(_name(name) for name in (self._columns or pa.schema([])).names)
+        rows, key = f"{self._write}_ROWS", kept(self._key or "")
+        columns = ", ".join(kept(name) for name in (self._columns or pa.schema([])).names)
         _run(connection, f"CREATE TEMPORARY TABLE {rows} LIKE {self._target}")
         self._copy(connection, rows, parts)
         with _transaction(connection):
@@ -337,12 +338,6 @@ def _sweep(connection: Any, table: AccountTable) -> None:  # noqa: ANN401
 
 def _file(part: str) -> str:
     return f"part-{part}.parquet"
-
-
-def _name(part: str) -> str:
-    """A name as SQL takes it: in double quotes, so that it may be a word of SQL."""
-    escaped = part.replace('"', '""')
-    return f'"{escaped}"'
 
 
 def _text(value: str) -> str:

@@ -18,9 +18,10 @@ from stenopool.distributed.datasinks.columns import (
     as_table,
     common_schema,
     fit,
-    plain_type,
+    plain_schema,
     table_schema,
 )
+from stenopool.distributed.datasinks.parts import TASK_BYTES
 from stenopool.errors import InvalidOptionError, NotFoundError
 from stenopool.settings import Settings
 
@@ -38,13 +39,6 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 64 << 20
 """A worker writes a file when it holds so many bytes of rows, and what is left at its end."""
-
-TASK_BYTES = 32 << 20
-"""Blocks are gathered to at least so many bytes a task, or a table would be made of crumbs.
-
-Ray joins a write with the step before it unless a size is set, and then tells the datasink the
-columns from before that step, which are not those of the table.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +191,7 @@ class TableDatasink(Datasink[Written]):
 
     def _begin(self, schema: pa.Schema) -> None:
         name = str(self._name)
-        self._first = pa.schema([pa.field(field.name, plain_type(field.type)) for field in schema])
+        self._first = plain_schema(schema)
         write = self._open()
         if write.exists:
             fit(self._first.empty_table(), write.schema, name)
