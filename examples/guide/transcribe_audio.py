@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pandas as pd
 import ray
+
 from snowflake.ml.ray.datasink import SnowflakeTableDatasink
 from snowflake.ml.ray.datasource import SFStageBinaryFileDataSource
 from snowflake.ml.runtime_cluster import get_nodes, scale_cluster
