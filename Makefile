@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+MINUTES ?= 10
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-hosts proof bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof soak bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +27,8 @@ test-hosts: $(VENV)/installed-dev ## Run over three hosts made of namespaces, br
 	@echo "running the tests over three hosts"
 	@$(BIN)/python -m pytest -q tests/hosts
 
-proof: $(VENV)/installed-dev ## Kill and start whole clusters, for what takes long to show.
+proof: $(VENV)/installed-dev ## Break runs and clusters, for what takes long to show.
+	@echo "running the tests that take long"
 	@$(BIN)/python -m pytest -q -m proof --ignore tests/hosts
 
 fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
@@ -39,6 +41,9 @@ format: $(VENV)/installed-dev ## Format the code and mend what can be mended by 
 coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test reaches.
 	@$(BIN)/python -m coverage run -m pytest -q --ignore tests/hosts
 	@$(BIN)/python -m coverage report
+
+soak: $(VENV)/installed-dev ## Break runs at random for MINUTES=10 and count what was lost.
+	@$(BIN)/python tools/soak.py --minutes $(MINUTES)
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
 	@$(BIN)/python benchmarks/run.py

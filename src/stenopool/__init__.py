@@ -71,6 +71,7 @@ def transcribe(
     patterns: Sequence[str] = (),
     overwrite: bool = False,
     limit: int | None = None,
+    live: bool = False,
     **options: Unpack[OptionValues],
 ) -> RunRecord:
     """Transcribe the recordings of a source into a table, one row a recording.
@@ -84,6 +85,7 @@ def transcribe(
         patterns: shell wildcards; a file that matches one of them is taken; none takes all.
         overwrite: transcribe again what has a row, and replace the row.
         limit: at most so many recordings; None for all.
+        live: show rows to the table's readers as they come, and not all at once at the end.
         **options: the fields of `TranscribeOptions`, such as `model="demo"`, `language="en"`.
 
     Returns:
@@ -94,7 +96,7 @@ def transcribe(
         UsageError: source, table, model or option is wrong; nothing was started.
         RunFailedError: the run could not be finished; the same call goes on from there.
     """
-    from stenopool.distributed.run import Request
+    from stenopool.distributed.requesting import Request
     from stenopool.distributed.run import transcribe as run
 
     request = Request(
@@ -104,6 +106,7 @@ def transcribe(
         patterns=tuple(patterns),
         overwrite=overwrite,
         limit=limit,
+        live=live,
     )
     return run(request, Settings.from_env())
 

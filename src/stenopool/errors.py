@@ -9,11 +9,13 @@
     │   ├── NotFoundError             a stage, table, model, run or file that does not exist
     │   ├── AlreadyExistsError        something of that name is there already
     │   ├── MissingExtraError         an optional part of the package is not installed
+    │   ├── RunBusyError              another process is at the same run
     │   └── SqlError                  a query that cannot be read, or names what is not there
     ├── StorageError                  bytes could not be listed, read or written
     │   ├── AccessDeniedError         the storage says that this user may not
     │   └── ChangedError              another write changed it meanwhile
     ├── CatalogError                  the catalog could not be reached, or refused a change
+    │   └── CatalogBusyError          it is locked or away; a moment later it may not be
     ├── ModelError                    a model's files are missing, damaged or not to be had
     ├── EngineError                   an engine could not be loaded or stopped working
     ├── ClusterError                  a cluster could not be reached, started or scaled
@@ -22,10 +24,14 @@
         ├── UnreadableError           `unreadable`: audio is there, but it cannot be decoded
         ├── NotAudioError             `not_audio`: no known container of sound
         ├── NoAudioStreamError        `no_audio_stream`: a container without a sound track
+        ├── TooLongError              `too_long`: more sound than a recording may have
         ├── VanishedError             `vanished`: listed, but gone when it was opened
         ├── PermissionDeniedError     `permission`: listed, but may not be read
         ├── RecordingStorageError     `storage`: the storage failed while it was read
-        └── RecordingEngineError      `engine`: the engine failed on it
+        ├── RecordingEngineError      `engine`: the engine failed on it
+        ├── CrashedError              `crashed`: it ended the process that had it in hand
+        ├── OutOfMemoryError          `out_of_memory`: it wanted more memory than there is
+        └── TimedOutError             `timed_out`: it came to no end
 
 Every class takes its text alone, so that it survives pickling: an error that cannot cross a
 process is lost inside Ray. Foreign errors are translated once, at the border, with their cause.
@@ -62,6 +68,10 @@ class MissingExtraError(UsageError):
     """An optional part of the package is not installed; the text says which to install."""
 
 
+class RunBusyError(UsageError):
+    """Another process is at the same run; the text says which."""
+
+
 class SqlError(UsageError):
     """A query that cannot be read, is not allowed, or names what is not there."""
 
@@ -80,6 +90,10 @@ class ChangedError(StorageError):
 
 class CatalogError(StenopoolError):
     """The catalog could not be reached, or refused a change."""
+
+
+class CatalogBusyError(CatalogError):
+    """The catalog is locked or away; the same call may succeed a moment later."""
 
 
 class ModelError(StenopoolError):
@@ -126,6 +140,12 @@ class NoAudioStreamError(RecordingError):
     error_class = "no_audio_stream"
 
 
+class TooLongError(RecordingError):
+    """The recording has more sound than a recording may have."""
+
+    error_class = "too_long"
+
+
 class VanishedError(RecordingError):
     """The recording was listed, but is gone now."""
 
@@ -148,3 +168,21 @@ class RecordingEngineError(RecordingError):
     """The engine failed on this recording."""
 
     error_class = "engine"
+
+
+class CrashedError(RecordingError):
+    """The recording ended the process that had it in hand, also when it was alone there."""
+
+    error_class = "crashed"
+
+
+class OutOfMemoryError(RecordingError):
+    """The recording wanted more memory than there is."""
+
+    error_class = "out_of_memory"
+
+
+class TimedOutError(RecordingError):
+    """Work on the recording came to no end in the time that it may take."""
+
+    error_class = "timed_out"

@@ -32,6 +32,10 @@ class Settings:
         node_gpus: GPUs, likewise (`STENOPOOL_NODE_GPUS`, 0); they need not be there.
         node_memory_bytes: memory that its tasks may declare (`STENOPOOL_NODE_MEMORY`); None for
             a tenth of this machine's.
+        stall_s: seconds after which work on a recording counts as hanging where nothing moved
+            (`STENOPOOL_STALL_S`, 180): while it is read, and for each window in an engine.
+        recording_bytes: memory that one recording may take while it is read
+            (`STENOPOOL_RECORDING_MEMORY`, 1 GiB).
         notebook: what this session is called (`OBJECT_NAME`), where a script names one.
     """
 
@@ -46,6 +50,8 @@ class Settings:
     node_cpus: int = 2
     node_gpus: int = 0
     node_memory_bytes: int | None = None
+    stall_s: int = 180
+    recording_bytes: int = 1 << 30
     notebook: str | None = None
 
     @property
@@ -80,6 +86,8 @@ class Settings:
             node_cpus=_count(variables, "STENOPOOL_NODE_CPUS", 2),
             node_gpus=_count(variables, "STENOPOOL_NODE_GPUS", 0),
             node_memory_bytes=_count(variables, "STENOPOOL_NODE_MEMORY", 0) or None,
+            stall_s=_count(variables, "STENOPOOL_STALL_S", 180) or 180,
+            recording_bytes=_count(variables, "STENOPOOL_RECORDING_MEMORY", 1 << 30) or 1 << 30,
             notebook=variables.get("OBJECT_NAME") or None,
         )
 

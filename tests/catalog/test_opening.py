@@ -88,7 +88,7 @@ def test_a_catalog_of_a_newer_version_is_refused(settings):
     with engine.begin() as connection:
         connection.execute(sqlalchemy.update(schema.version).values(version=schema.VERSION + 1))
     engine.dispose()
-    with pytest.raises(CatalogError, match=r"version 2.*pip install --upgrade"):
+    with pytest.raises(CatalogError, match=r"version 3.*pip install --upgrade"):
         open_catalog(settings)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stenopool.catalog import open_catalog
-from stenopool.distributed.run import Request, transcribe
+from stenopool.distributed.requesting import Request
+from stenopool.distributed.run import transcribe
 from stenopool.model import SAMPLE_RATE, TranscribeOptions
 from stenopool.settings import Settings
 

@@ -4,13 +4,21 @@ import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import psutil
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stenopool.distributed.planning import Recording, make_plan
-from stenopool.distributed.references import BLOCK_BYTES, BLOCK_FILES, cut_blocks, reference_table
-from stenopool.distributed.run import is_alive
+from stenopool.catalog.ids import TranscriptIds
+from stenopool.distributed.planning import (
+    BLOCK_BYTES,
+    BLOCK_FILES,
+    cut_blocks,
+    make_plan,
+    reference_table,
+)
+from stenopool.distributed.requesting import is_alive
 from stenopool.model import FileRef, RunRecord
 
 
@@ -31,67 +39,74 @@ def files(*sizes):
 
 
 def key(file):
-    return file.path
+    """A transcript id that begins with the file's number."""
+    return file.path.removesuffix(".wav").ljust(32, "0")
+
+
+def ids(*numbers):
+    return TranscriptIds([pa.array([str(number).ljust(32, "0") for number in numbers])])
+
+
+def column(plan, name):
+    return plan.references[name].to_pylist()
 
 
 def test_longest_recordings_come_first():
-    plan = make_plan(Listed(files(1, 3, 2)), key, done=set())
-    assert [recording.file.size_bytes for recording in plan.recordings] == [3, 2, 1]
+    plan = make_plan(Listed(files(1, 3, 2)), key)
+    assert column(plan, "size_bytes") == [3, 2, 1]
 
 
 def test_what_is_done_is_skipped_and_counted():
-    plan = make_plan(Listed(files(1, 2, 3, 4)), key, done={"0.wav", "1.wav"}, own={"2.wav"})
-    assert [recording.file.path for recording in plan.recordings] == ["3.wav"]
+    plan = make_plan(Listed(files(1, 2, 3, 4)), key, done=ids(0, 1), own=ids(2))
+    assert column(plan, "path") == ["3.wav"]
     assert (plan.listed, plan.skipped, plan.resumed) == (4, 2, 1)
 
 
 def test_limit_counts_what_is_to_do_and_not_what_is_done():
-    plan = make_plan(Listed(files(1, 1, 1, 1, 1)), key, done={"0.wav"}, limit=2)
-    assert sorted(recording.file.path for recording in plan.recordings) == ["1.wav", "2.wav"]
+    plan = make_plan(Listed(files(1, 1, 1, 1, 1)), key, done=ids(0), limit=2)
+    assert sorted(column(plan, "path")) == ["1.wav", "2.wav"]
 
 
 def test_limit_counts_what_the_interrupted_run_has_done():
-    plan = make_plan(Listed(files(1, 1, 1, 1)), key, done=set(), own={"0.wav"}, limit=2)
-    assert [recording.file.path for recording in plan.recordings] == ["1.wav"]
+    plan = make_plan(Listed(files(1, 1, 1, 1)), key, own=ids(0), limit=2)
+    assert column(plan, "path") == ["1.wav"]
 
 
 def test_the_count_is_told_at_the_end_even_of_a_short_listing():
     told = []
-    make_plan(Listed(files(1, 2)), key, done=set(), on_listed=told.append)
+    make_plan(Listed(files(1, 2)), key, on_listed=told.append)
     assert told == [2]
 
 
 @given(st.lists(st.integers(0, 2 * BLOCK_BYTES), max_size=300), st.integers(1, 9))
 def test_blocks_keep_every_recording_in_order_and_bound_the_work(sizes, tasks):
-    recordings = [Recording(file, file.path) for file in files(*sizes)]
-    blocks = list(cut_blocks(recordings, tasks))
-    assert [recording for block in blocks for recording in block] == recordings
-    for block in blocks:
-        size = sum(recording.file.size_bytes for recording in block)
-        assert len(block) == 1 or (len(block) <= BLOCK_FILES and size <= BLOCK_BYTES)
+    cuts = cut_blocks(np.array(sizes, np.int64), tasks)
+    assert sum(cuts) == len(sizes)
+    start = 0
+    for length in cuts:
+        block = sizes[start : start + length]
+        start += length
+        assert length == 1 or (1 < length <= BLOCK_FILES and sum(block) <= BLOCK_BYTES)
 
 
 def test_a_small_run_is_cut_for_every_core_and_a_tiny_one_is_not_cut():
-    megabyte = [Recording(file, file.path) for file in files(*[1 << 18] * 4)]
-    assert len(list(cut_blocks(megabyte, 4))) == 4
-    tiny = [Recording(file, file.path) for file in files(*[1000] * 8)]
-    assert len(list(cut_blocks(tiny, 4))) == 1
+    assert cut_blocks(np.array([1 << 18] * 4), 4) == [1] * 4
+    assert cut_blocks(np.array([1000] * 8), 4) == [8]
 
 
 def test_a_few_hundred_clips_are_dealt_out_in_pieces_so_that_no_engine_waits():
-    clips = [Recording(file, "id") for file in files(*[9000] * 128)]
-    assert [len(block) for block in cut_blocks(clips, 16)] == [16] * 8
+    assert cut_blocks(np.array([9000] * 128), 16) == [16] * 8
 
 
 def test_references_hold_what_opens_and_names_a_recording():
-    table = reference_table([Recording(FileRef(path="a b", size_bytes=5, etag="e"), "id")])
-    row = {"path": "a b", "size_bytes": 5, "etag": "e", "transcript_id": "id"}
+    table = reference_table([(FileRef(path="a b", size_bytes=5, etag="e"), "id")])
+    row = {"path": "a b", "size_bytes": 5, "etag": "e", "transcript_id": "id", "units_done": None}
     assert table.to_pylist() == [row]
 
 
 def test_a_name_that_is_not_utf8_is_held_in_a_form_that_tables_can_hold():
     path = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    table = reference_table([Recording(FileRef(path=path, size_bytes=5, etag="e"), "id")])
+    table = reference_table([(FileRef(path=path, size_bytes=5, etag="e"), "id")])
     assert table["path"].to_pylist() == ["caf\\xe9.wav"]
 
 

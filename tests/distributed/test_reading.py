@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from distributed.conftest import AUDIO, speech, write_wav
-from stenopool.distributed.planning import Recording
+from stenopool.distributed.planning import reference_table
 from stenopool.distributed.reading import UnitReader
-from stenopool.distributed.references import reference_table
 from stenopool.distributed.transcribing import share, unit_windows
 from stenopool.model import SAMPLE_RATE, FileRef
+from stenopool.settings import Settings
 from stenopool.storage import open_storage
 
 BLOCK_WINDOWS = 10
@@ -21,8 +21,10 @@ BLOCK_WINDOWS = 10
 def units_of(root, *, vad=True, files=None):
     """All rows that the reader gives for a folder."""
     chosen = list(open_storage(str(root)).list()) if files is None else files
-    references = reference_table([Recording(file, file.path) for file in chosen])
-    tables = list(UnitReader(str(root), vad=vad, block_windows=BLOCK_WINDOWS)(references))
+    references = reference_table((file, file.path) for file in chosen)
+    settings = Settings.from_env({"STENOPOOL_HOME": str(root)})
+    reader = UnitReader(str(root), vad=vad, block_windows=BLOCK_WINDOWS, settings=settings)
+    tables = list(reader(references))
     return tables, [row for table in tables for row in table.to_pylist()]
 
 

@@ -12,7 +12,7 @@ import pytest
 from distributed.conftest import AUDIO, speech, write_wav
 from stenopool.catalog import open_catalog, parse_name
 from stenopool.catalog.ledger import Ledger
-from stenopool.errors import AlreadyExistsError, NotFoundError, RunFailedError
+from stenopool.errors import AlreadyExistsError, NotFoundError, RunBusyError, RunFailedError
 from stenopool.model import SAMPLE_RATE
 from stenopool.storage import open_storage
 
@@ -139,16 +139,32 @@ def test_publishing_twice_shows_rows_once(run, rows, settings, digits):
     record = run(digits)
     with open_catalog(settings) as catalog:
         target = parse_name("T", database=settings.database, schema=settings.schema)
-        Ledger(catalog, target, record.run_id).publish(replace=False)
+        Ledger(catalog, target, record.run_id).publish()
     assert rows("SELECT count(*) FROM t") == [(8,)]
 
 
 def test_two_runs_of_the_same_recordings_at_once_publish_each_once(run, rows, settings, digits):
     def meanwhile(progress):
         if progress.phase == "publishing":
-            run(digits)  # sees nothing published yet, and is through before us
+            # Another run: it names the same recordings in another way.
+            run(digits, patterns=("*.wav",))  # sees nothing published yet, and is through first
 
     run(digits, on_progress=meanwhile)
+    assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(8, 8)]
+
+
+def test_the_same_run_twice_at_once_steps_back_and_names_the_other(run, rows, digits):
+    refused = []
+
+    def meanwhile(progress):
+        if progress.phase == "transcribing" and not refused:
+            with pytest.raises(RunBusyError) as error:
+                run(digits)
+            refused.append(str(error.value))
+
+    record = run(digits, on_progress=meanwhile)
+    assert record.run_id in refused[0]
+    assert str(os.getpid()) in refused[0]
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(8, 8)]
 
 

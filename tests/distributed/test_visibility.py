@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 
 import pytest
 import ray.data
 
 from distributed.conftest import speech, write_wav
-from stenopool.distributed.pipeline import polled
-from stenopool.distributed.planning import Recording
-from stenopool.distributed.reading import UnitReader
-from stenopool.distributed.references import reference_table
+from stenopool.distributed.planning import reference_table
+from stenopool.distributed.reading import RUN_FAILED, UnitReader
 from stenopool.distributed.visibility import Node, Place, require_visible, sampled
-from stenopool.errors import RunFailedError, StorageError
+from stenopool.errors import StorageError
 from stenopool.model import FileRef
+from stenopool.settings import Settings
 
 HERE = Node("here", "head (10.0.0.1)")
 THERE = Node("there", "worker (10.0.0.2)")
@@ -65,16 +65,22 @@ def test_samples_are_spread_over_the_files():
 
 
 @pytest.mark.integration
-def test_a_run_fails_as_a_whole_on_such_a_node(folder, ray_cluster):
+def test_a_reading_task_on_such_a_node_tells_the_run_that_it_cannot_go_on(folder, ray_cluster):
     write_wav(folder / "a.wav", speech(1))
-    references = [Recording(FileRef(path="gone.wav", size_bytes=9, etag="e"), "id")]
+    references = reference_table([(FileRef(path="gone.wav", size_bytes=9, etag="e"), "id")])
     elsewhere = Place(
         name="@A.B.C", root=str(folder), home_node="another", samples=(("gone.wav", 9),)
     )
-    reader = UnitReader(str(folder), vad=False, block_windows=10, place=elsewhere)
-    dataset = ray.data.from_arrow(reference_table(references)).map_batches(
+    reader = UnitReader(
+        str(folder),
+        vad=False,
+        block_windows=10,
+        settings=Settings.from_env({"STENOPOOL_HOME": str(folder)}),
+        place=elsewhere,
+    )
+    dataset = ray.data.from_arrow(references).map_batches(
         reader.__call__, batch_size=None, batch_format="pyarrow"
     )
-    tables = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
-    with pytest.raises(RunFailedError, match=r"^node .* does not see the folder .* of @A\.B\.C"):
-        list(polled(tables, lambda: None))
+    [row] = dataset.take_all()
+    assert row["error_class"] == RUN_FAILED
+    assert re.match(r"node .* does not see the folder .* of @A\.B\.C", row["error"])

@@ -19,7 +19,7 @@ def subclasses(root):
 
 def test_public_names_are_listed_sorted_and_nothing_else_shows():
     assert stenopool.__all__ == sorted(stenopool.__all__)
-    modules = {"errors", "model", "settings"}
+    modules = {"errors", "model", "processes", "settings"}
     shown = {name for name in vars(stenopool) if not name.startswith("_")}
     layers = {"asr", "audio", "catalog", "cli", "distributed", "storage", "warehouse"}
     assert shown - modules - layers - {"TYPE_CHECKING", "annotations"} == (

@@ -8,6 +8,7 @@ The model's name sets how it behaves, as `fake` or `fake:BEHAVIOUR[,BEHAVIOUR…
 `raise`        every call fails with `EngineError`
 `raise-on-loud`  a call fails when one of its windows peaks at 0.99 or more
 `exit-on-loud`   then the whole process ends, as when a GPU takes it down
+`hang-on-loud`   then the call comes to no end
 ============== ==================================================================
 """
 
@@ -46,7 +47,7 @@ _WORDS: Final = (
     "amber", "basil", "cedar", "delta", "ember", "fable", "grove", "haven",
     "inlet", "jolly", "kayak", "lemon", "maple", "noble", "olive", "pearl",
 )  # fmt: skip
-_BEHAVIOURS: Final = ("empty", "slow", "raise", "raise-on-loud", "exit-on-loud")
+_BEHAVIOURS: Final = ("empty", "slow", "raise", "raise-on-loud", "exit-on-loud", "hang-on-loud")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ class FakeEngine:
         loud = any(len(window) and np.abs(window).max() >= LOUD for window in windows)
         if "exit-on-loud" in flags and loud:
             os._exit(EXIT_CODE)
+        while "hang-on-loud" in flags and loud:
+            time.sleep(1)
         if "raise" in flags or ("raise-on-loud" in flags and loud):
             raise EngineError("the fake engine failed, as its model's name asks for")
 

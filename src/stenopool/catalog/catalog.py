@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from stenopool.catalog import namespaces, runs, stages, tables
+from stenopool.catalog import leases, namespaces, runs, stages, tables
 from stenopool.catalog.engine import open_engine, reading, writing
 from stenopool.catalog.names import ObjectName, parse_name, quoted
 from stenopool.catalog.places import absolute, place_of
@@ -22,11 +22,14 @@ from stenopool.storage import open_storage
 from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.table import Table, Transaction
     from sqlalchemy import Connection, Engine
 
+    from stenopool.catalog.leases import Lease
     from stenopool.catalog.stages import Stage
     from stenopool.catalog.tables import TableInfo
     from stenopool.model import RunRecord
@@ -329,6 +332,14 @@ class Catalog:
         """Keep a run; one of the same id is replaced."""
         with writing(self._engine) as connection:
             runs.write_run(connection, run)
+
+    def holding(self, name: str, run_id: str) -> AbstractContextManager[Lease]:
+        """Hold a lease for as long as the block lasts; see `stenopool.catalog.leases`.
+
+        Raises:
+            RunBusyError: another process holds it.
+        """
+        return leases.holding(self._engine, name, run_id)
 
     def run(self, run_id: str) -> RunRecord:
         """A run.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import tenacity
 from sqlalchemy import (
     URL,
     Connection,
@@ -19,19 +20,35 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool, StaticPool
 
 from stenopool.catalog import schema
-from stenopool.errors import CatalogError, InvalidOptionError, MissingExtraError
+from stenopool.errors import (
+    CatalogBusyError,
+    CatalogError,
+    InvalidOptionError,
+    MissingExtraError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from stenopool.settings import Settings
 
 BUSY_S: Final = 30
 """How long a writer waits for another one (s)."""
+
+PATIENCE_S: Final = 120.0
+"""How long a run waits for a catalog that is locked or away (s)."""
+
+T = TypeVar("T")
 
 _DRIVERS: Final = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+pysqlite"})
 
@@ -83,12 +100,32 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def patiently(call: Callable[[], T], *, deadline_s: float = PATIENCE_S) -> T:
+    """What `call` returns, called again while the catalog is locked or away.
+
+    Args:
+        call: may run several times.
+        deadline_s: no new attempt starts later than this (s).
+
+    Raises:
+        CatalogBusyError: it stayed so.
+    """
+    tries = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(CatalogBusyError),
+        wait=tenacity.wait_random_exponential(0.1, max=5),
+        stop=tenacity.stop_after_delay(deadline_s),
+        reraise=True,
+    )
+    return tries(call)
+
+
 @contextmanager
 def reaching(url: URL) -> Iterator[None]:
     """Translate what goes wrong in the database.
 
     Raises:
-        CatalogError: with the database's own words, and no password.
+        CatalogBusyError: it is locked or away, which may pass.
+        CatalogError: anything else; with the database's own words, and no password.
     """
     try:
         yield
@@ -96,7 +133,22 @@ def reaching(url: URL) -> Iterator[None]:
         place = url.render_as_string(hide_password=True)
         cause = getattr(error, "orig", None) or error
         reason = " ".join(str(cause).split())
-        raise CatalogError(f"the catalog at {place} cannot be used: {reason}") from error
+        kind = CatalogBusyError if _passes(error) else CatalogError
+        raise kind(f"the catalog at {place} cannot be used: {reason}") from error
+
+
+_LASTING: Final = ("readonly", "read-only", "disk is full", "disk I/O error")
+"""SQLite says these with the same class of error as `database is locked`."""
+
+
+def _passes(error: Exception) -> bool:
+    """Whether a database that said this may answer a moment later."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    text = str(error)
+    return isinstance(error, OperationalError | InterfaceError) and not any(
+        words in text for words in _LASTING
+    )
 
 
 def _url(settings: Settings) -> URL:
@@ -153,7 +205,7 @@ def _prepare(engine: Engine) -> None:
     """Make the tables, or check that this Stenopool can read them."""
     with reading(engine) as connection:
         found = _version(connection)
-    if found is None:
+    if found is None or found < schema.VERSION:
         found = _create(engine)
     if found > schema.VERSION:
         raise CatalogError(
@@ -174,8 +226,8 @@ def _create(engine: Engine) -> int:
 
     with _first_in_line(engine), writing(engine) as connection:
         found = _version(connection)
-        if found is None:
-            schema.metadata.create_all(connection)
+        if found is None or found < schema.VERSION:
+            schema.metadata.create_all(connection)  # those that are missing
             SqlCatalogBaseTable.metadata.create_all(connection)
             connection.execute(insert(schema.version).values(version=schema.VERSION))
             found = schema.VERSION

@@ -24,8 +24,11 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-VERSION: Final = 1
-"""Raised with every change of these tables, together with the step that migrates to it."""
+VERSION: Final = 2
+"""Raised with every change of these tables, together with the step that migrates to it.
+
+2 brought the leases, a table that 1 does not miss.
+"""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -95,4 +98,16 @@ runs = Table(
     Column("wall_s", Double, nullable=False),
     Column("error", Text),
     Column("details", JSON, nullable=False),
+)
+
+leases = Table(
+    "stenopool_leases",
+    metadata,
+    Column("name", String(127), primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("run_id", String(127), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Double, nullable=False),
+    Column("beat", BigInteger, nullable=False),
 )

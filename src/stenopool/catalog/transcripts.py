@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+PART_COLUMNS = ("unit", "last", "read_s", "storage_retries")
+"""What a part has beside a row's columns."""
+
 UNSPACED_LANGUAGES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 """Languages whose script puts no space between sentences."""
 
@@ -70,11 +73,16 @@ def transcript_schema() -> pa.Schema:
 
 @cache
 def part_schema() -> pa.Schema:
-    """A row of `transcript_schema` for one unit of a recording: with its `unit` and `last`."""
+    """A row of `transcript_schema` for one unit of a recording, and what `PART_COLUMNS` say.
+
+    `unit` counts from 0, `last` is set in the recording's last one, `read_s` is the part of
+    `wall_s` that went into reading, `storage_retries` how often storage was asked again.
+    """
     import pyarrow as pa
 
-    parts = transcript_schema()
-    return parts.append(pa.field("unit", pa.int32())).append(pa.field("last", pa.bool_()))
+    kinds = (pa.int32(), pa.bool_(), pa.float64(), pa.int32())
+    more = [pa.field(name, kind) for name, kind in zip(PART_COLUMNS, kinds, strict=True)]
+    return pa.schema([*transcript_schema(), *more])
 
 
 def join_text(texts: Sequence[str], language: str | None) -> str:
@@ -97,8 +105,9 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ordered = sorted(parts, key=lambda part: part["unit"])
     failures = [part for part in ordered if part["error_class"]]
     row = dict((failures or ordered)[0])
-    for name in ("unit", "last"):
+    for name in PART_COLUMNS:
         del row[name]
+    row["attempts"] = max(part["attempts"] or 1 for part in ordered)
     row["wall_s"] = sum(part["wall_s"] for part in ordered)
     row["transcribed_at"] = max(part["transcribed_at"] for part in ordered)
     row["warnings"] = [text for part in ordered for text in part["warnings"]]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import psutil
-
 from stenopool.catalog import tables
 from stenopool.catalog.places import place_of
 from stenopool.errors import AlreadyExistsError, CatalogError, NotFoundError, StenopoolError
+from stenopool.processes import ProcessId
 from stenopool.storage import open_storage
 
 if TYPE_CHECKING:
@@ -74,12 +71,10 @@ class Note:
 
     def is_alive(self) -> bool:
         """Whether its driver may still be at work."""
-        if self.host != socket.gethostname():
-            return datetime.now(UTC) - datetime.fromisoformat(self.started_at) < FORGOTTEN_AFTER
-        try:
-            return psutil.Process(self.pid).create_time() == self.process_started
-        except psutil.NoSuchProcess:
-            return False
+        process = ProcessId(host=self.host, pid=self.pid, started=self.process_started)
+        if process.is_here:
+            return process.is_alive()
+        return datetime.now(UTC) - datetime.fromisoformat(self.started_at) < FORGOTTEN_AFTER
 
 
 class TableWrite:
@@ -247,12 +242,13 @@ class TableWrite:
             self._notes.remove(f"{self.write_id}.json")
 
     def _leave_note(self) -> None:
+        process = ProcessId.current()
         note = Note(
             write_id=self.write_id,
             data=self.data,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            process_started=psutil.Process().create_time(),
+            host=process.host,
+            pid=process.pid,
+            process_started=process.started,
             started_at=datetime.now(UTC).isoformat(),
         )
         with tempfile.TemporaryDirectory() as folder:

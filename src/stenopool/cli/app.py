@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ORDER = (
     "transcribe",
+    "resume",
+    "retry",
     "demo",
     "stage",
     "put",
@@ -72,6 +74,8 @@ app = typer.Typer(
 
 WORK, FILES, RESULTS, MACHINE = "Transcribe", "Recordings", "Transcripts", "This machine"
 app.command("transcribe", rich_help_panel=WORK)(transcribe.transcribe)
+app.command("resume", rich_help_panel=WORK)(runs.resume)
+app.command("retry", rich_help_panel=WORK)(runs.retry)
 app.command("demo", rich_help_panel=WORK)(demo.demo)
 app.add_typer(stages.app, name="stage", rich_help_panel=FILES, no_args_is_help=True)
 app.command("put", rich_help_panel=FILES)(files.put)

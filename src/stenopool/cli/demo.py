@@ -25,7 +25,7 @@ SHOWN = 12
 
 def demo() -> None:
     """Transcribe the recordings that ship with Stenopool; takes under two minutes, no download."""
-    from stenopool.distributed.run import Request
+    from stenopool.distributed.requesting import Request
 
     settings = Settings.from_env()
     with as_file(files("stenopool") / "data" / "recordings") as folder:

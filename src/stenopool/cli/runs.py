@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from stenopool.model import RunRecord
 
 LAST = "last"
-GONE = "its process ended before the run did; the same command goes on from there"
+
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", help="A name of `stenopool cluster list`, or the address of a Ray head."
+    ),
+]
+GONE = "its process ended before the run did; the same command or `stenopool resume` goes on"
 
 
 def runs(
@@ -58,6 +65,49 @@ def show(
         console.print_fields(fields_of(found))
 
 
+def resume(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id or the start of one, or `last`.")
+    ] = LAST,
+    cluster: OnCluster = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was interrupted or failed; what it did is not done again."""
+    from stenopool.catalog import open_catalog
+    from stenopool.cli.transcribe import finish, on_cluster
+    from stenopool.distributed.requesting import request_of
+
+    settings = on_cluster(Settings.from_env(), cluster)
+    with open_catalog(settings) as catalog:
+        found = find_run(run, catalog)
+    if found.state == "succeeded":
+        console.tell(f"run {found.run_id} has ended well; there is nothing to go on with")
+        return
+    finish(request_of(found), settings, as_json=as_json)
+
+
+def retry(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id or the start of one, or `last`.")
+    ],
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Only failures of this class, such as storage; repeatable."),
+    ] = None,
+    cluster: OnCluster = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do the failed recordings of a run again, and only these; the new rows replace theirs."""
+    from stenopool.catalog import open_catalog
+    from stenopool.cli.transcribe import finish, on_cluster
+    from stenopool.distributed.requesting import retry_of
+
+    settings = on_cluster(Settings.from_env(), cluster)
+    with open_catalog(settings) as catalog:
+        found = find_run(run, catalog)
+    finish(retry_of(found, tuple(classes or ())), settings, as_json=as_json)
+
+
 def find_run(text: str, catalog: Catalog) -> RunRecord:
     """The run of that id, the only one whose id starts so, or the last one.
 
@@ -81,7 +131,7 @@ def find_run(text: str, catalog: Catalog) -> RunRecord:
 
 def as_it_is(run: RunRecord) -> RunRecord:
     """The run, as stopped where its process went away without a word."""
-    from stenopool.distributed.run import is_alive
+    from stenopool.distributed.requesting import is_alive
 
     if run.state == "running" and not is_alive(run):
         return replace(run, state="stopped", error=run.error or GONE)
@@ -126,12 +176,42 @@ def fields_of(run: RunRecord) -> list[tuple[str, object]]:
         ("audio", console.clock(run.audio_s)),
         ("took", console.clock(run.wall_s)),
         ("speed", f"{run.speed:.1f} seconds of audio a second"),
+        *report_fields(run.details.get("report", {})),
         ("started", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("ended", f"{run.ended_at:%Y-%m-%d %H:%M:%S} UTC" if run.ended_at else "not yet"),
         ("error", run.error),
         ("options", chosen),
     ]
     return [(name, value) for name, value in fields if value is not None]
+
+
+def report_fields(report: dict[str, Any]) -> list[tuple[str, object]]:
+    """A run's report as `show` prints it; nothing for one that transcribed nothing."""
+    if not report.get("engine_capacity_s"):
+        return []
+    tries = report.get("tries", {})
+    again = [
+        f"{console.plural(report['storage_retries'], 'read')} tried again",
+        f"{tries.get('2', 0):,} recordings done again one by one",
+        f"{tries.get('3', 0):,} alone",
+        f"{console.plural(report['nodes_lost'], 'node')} lost",
+    ]
+    read_s, engine_s = console.clock(report["read_s"]), console.clock(report["engine_s"])
+    read, written = console.size(report["read_bytes"]), console.size(report["written_bytes"])
+    return [
+        ("held up by", report["bottleneck"]),
+        ("work", f"reading {read_s}, engines {engine_s} (of all workers together)"),
+        ("speech", console.clock(report["speech_s"])),
+        ("bytes", f"{read} read, {written} written"),
+        ("repeats", ", ".join(again)),
+        ("longest", _named(report["longest"])),
+        ("slowest", _named(report["slowest"])),
+    ]
+
+
+def _named(pairs: list[tuple[str, float]]) -> str:
+    """The first few recordings with their seconds."""
+    return ", ".join(f"{path} ({console.clock(seconds)})" for path, seconds in pairs[:3])
 
 
 def counts_of(run: RunRecord) -> str:

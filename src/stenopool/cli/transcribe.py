@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from stenopool.distributed.estimating import Estimate
-    from stenopool.distributed.run import Request
+    from stenopool.distributed.requesting import Request
     from stenopool.model import RunRecord
 
 DEFAULTS = TranscribeOptions()
@@ -61,6 +61,10 @@ def transcribe(
         bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many recordings.")] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Show rows as they come, and not all at once at the end."),
+    ] = False,
     cluster: Annotated[
         str | None,
         typer.Option(help="A name of `stenopool cluster list`, or the address of a Ray head."),
@@ -75,7 +79,7 @@ def transcribe(
     What has a transcript already is not done again; a run that was interrupted goes on where it
     was when the same command is given again.
     """
-    from stenopool.distributed.run import Request
+    from stenopool.distributed.requesting import Request
 
     task: Literal["transcribe", "translate"] = "translate" if translate else "transcribe"
     options = TranscribeOptions(
@@ -94,13 +98,19 @@ def transcribe(
         patterns=tuple(pattern or ()),
         overwrite=overwrite,
         limit=limit,
+        live=live,
     )
     settings = on_cluster(Settings.from_env(), cluster)
     if dry_run:
         show_estimate(request, settings, as_json=json)
         return
+    finish(request, settings, as_json=json)
+
+
+def finish(request: Request, settings: Settings, *, as_json: bool) -> None:
+    """Run a request, say what became of it, and end with the exit code that says so too."""
     record = run_watched(request, settings)
-    show_result(record, as_json=json)
+    show_result(record, as_json=as_json)
     raise typer.Exit(1 if record.failed else 0)
 
 
@@ -129,7 +139,8 @@ def run_watched(request: Request, settings: Settings) -> RunRecord:
             return run(request, settings, on_progress)
     except KeyboardInterrupt:
         console.tell(
-            "interrupted: what was transcribed is kept; the same command goes on from there"
+            "interrupted: what was transcribed is kept; the same command goes on from there, "
+            "and so does `stenopool resume`"
         )
         raise typer.Exit(130) from None
     finally:
@@ -191,6 +202,8 @@ def next_query(record: RunRecord) -> str:
 
 def nothing_to_do(record: RunRecord) -> str:
     """The line for a run that found nothing new."""
+    if retried := record.details.get("request", {}).get("retried"):
+        return f"no such failure of run {retried} is left in {place(record)}; nothing was done"
     if not record.listed:
         return f"no recording matches in {record.source}; nothing was done"
     return (

@@ -24,6 +24,12 @@ OBJECT_STORE_SHARE = 0.2
 ENGINE_MEMORY_SHARE = 0.5
 """Of a machine's memory that models may fill together."""
 
+READER_BYTES = 300_000_000
+"""Memory of a reading task: its libraries, the VAD's model and about a unit of audio."""
+
+SPARE_BYTES = 2 << 30
+"""An engine may take twice its model's memory and so much more: stacks and arenas count too."""
+
 ENGINE_CPU_SHARE = 0.75
 """Of each core that an engine on a CPU declares; the rest lets reading tasks run beside it."""
 
@@ -38,6 +44,9 @@ class Layout:
         engine_gpus: GPUs that one declares.
         engine_threads: CPU threads that one uses.
         reader_cpus: cores that one reading task declares.
+        engine_bytes: memory that one engine declares.
+        engine_limit_bytes: memory that one engine on a CPU may take before it is refused more.
+        reader_bytes: memory that one reading task declares.
         block_windows: windows that one engine takes in one call: a few batches.
         device: `cuda` or `cpu`.
         grows: whether nodes may come while the run goes on, and get engines too.
@@ -48,6 +57,9 @@ class Layout:
     engine_gpus: float
     engine_threads: int
     reader_cpus: float
+    engine_bytes: int
+    engine_limit_bytes: int
+    reader_bytes: int
     block_windows: int
     device: str
     grows: bool = False
@@ -62,6 +74,7 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
         memory_bytes: memory of the cluster.
         model_bytes: memory that one engine takes.
     """
+    limit = 2 * model_bytes + SPARE_BYTES
     if gpus:
         return Layout(
             engines=gpus,
@@ -69,6 +82,9 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
             engine_gpus=1.0,
             engine_threads=max(1, cpus // gpus // 2),
             reader_cpus=1.0,
+            engine_bytes=model_bytes,
+            engine_limit_bytes=limit,
+            reader_bytes=READER_BYTES,
             block_windows=128,
             device="cuda",
         )
@@ -81,6 +97,9 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
         engine_gpus=0.0,
         engine_threads=threads,
         reader_cpus=1 - ENGINE_CPU_SHARE,
+        engine_bytes=model_bytes,
+        engine_limit_bytes=limit,
+        reader_bytes=READER_BYTES,
         block_windows=16,
         device="cpu",
     )
@@ -116,6 +135,8 @@ def start_ray(address: str | None) -> None:
     """
     # Read by Ray when it starts, and by the processes that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What the node's memory ran out under is tried again by the run, not for ever by Ray.
+    os.environ.setdefault("RAY_task_oom_retries", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own: dict[str, Any] = {"address": address}
     if address is None:
@@ -136,6 +157,8 @@ def quiet_ray_data() -> None:
 
     # The number of blocks is known only when the recordings are decoded; one too many is harmless.
     warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+    # There is no other way yet to say how often a reading task is tried.
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -10,10 +10,26 @@ import pyarrow.compute as pc
 import ray
 
 from stenopool.catalog.ledger import write_files
-from stenopool.catalog.transcripts import is_complete, join_parts, transcript_schema
+from stenopool.catalog.transcripts import (
+    PART_COLUMNS,
+    is_complete,
+    join_parts,
+    part_schema,
+    transcript_schema,
+)
+from stenopool.distributed.reading import RUN_FAILED
+from stenopool.errors import RunFailedError
+from stenopool.storage.retrying import persistently
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyiceberg.io import FileIO
+    from pyiceberg.manifest import DataFile
+    from pyiceberg.table.metadata import TableMetadata
+
     from stenopool.catalog.ledger import Ledger
+    from stenopool.catalog.parts import PartStore
 
 COMMIT_EVERY_S = 5.0
 COMMIT_ROWS = 4096
@@ -23,28 +39,44 @@ COMMIT_ROWS = 4096
 class Collector:
     """Takes the engines' parts, joins those of long recordings and commits rows to the ledger.
 
-    Workers write the Parquet files; the driver names them in commits.
+    Workers write the Parquet files; the driver names them in commits. Parts of recordings that
+    are not complete are kept too, so that a run that is interrupted does not begin an hour again.
 
     Args:
         ledger: the run's branch.
+        store: keeps the parts of recordings that are not complete.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, store: PartStore) -> None:
         self._ledger = ledger
+        self._store = store
         self._ready: list[pa.Table] = []
-        self._parts: dict[str, list[dict[str, Any]]] = {}
+        self._parts: dict[str, dict[int, dict[str, Any]]] = {}
+        self._unkept: list[dict[str, Any]] = []
         self._closed: set[str] = set()
         self._committed_at = time.monotonic()
+        self._written_bytes = 0
 
-    @property
-    def unfinished(self) -> int:
-        """Long recordings of which some parts are here and some are not."""
-        return len(self._parts)
+    def resume(self) -> None:
+        """Take up the parts that an interrupted run has kept."""
+        for part in self._store.kept():
+            self._parts.setdefault(part["transcript_id"], {})[part["unit"]] = part
+
+    def units_done(self) -> dict[str, list[int]]:
+        """The units that are here of recordings that are not complete, by transcript id."""
+        return {key: sorted(parts) for key, parts in self._parts.items()}
 
     def add(self, parts: pa.Table) -> pa.Table:
-        """Take a table of `part_schema`; gives the rows that it completes."""
+        """Take a table of `part_schema`; gives the rows that it completes.
+
+        Raises:
+            RunFailedError: a worker says that the run cannot go on.
+        """
+        stop = parts.filter(pc.equal(parts["error_class"], RUN_FAILED))
+        if stop.num_rows:
+            raise RunFailedError(stop["error"][0].as_py())
         whole = pc.and_(pc.equal(parts["unit"], 0), parts["last"])
-        rows = parts.filter(whole).drop_columns(["unit", "last"])
+        rows = parts.filter(whole).drop_columns(list(PART_COLUMNS))
         joined = [
             row for part in parts.filter(pc.invert(whole)).to_pylist() if (row := self._join(part))
         ]
@@ -58,20 +90,21 @@ class Collector:
         key = part["transcript_id"]
         if key in self._closed:
             return None
-        parts = self._parts.setdefault(key, [])
-        parts.append(part)
-        if not is_complete(parts):
+        parts = self._parts.setdefault(key, {})
+        parts[part["unit"]] = part  # the same unit again, if it was tried again
+        if not is_complete(list(parts.values())):
+            self._unkept.append(part)
             return None
-        if part["error_class"] or any(other["error_class"] for other in parts):
+        if any(other["error_class"] for other in parts.values()):
             # Its other units may still be under way.
             self._closed.add(key)
-        return join_parts(self._parts.pop(key))
+        return join_parts(list(self._parts.pop(key).values()))
 
     def commit_if_due(self) -> bool:
         """Commit what waits, if it has waited long enough; says whether it did."""
         waiting = sum(table.num_rows for table in self._ready)
         due = time.monotonic() - self._committed_at >= COMMIT_EVERY_S
-        if waiting >= COMMIT_ROWS or (due and waiting):
+        if waiting >= COMMIT_ROWS or (due and (waiting or self._unkept)):
             self.commit()
             return True
         return False
@@ -84,14 +117,28 @@ class Collector:
         """
         if self._ready:
             rows = pa.concat_tables(self._ready)
-            table = self._ledger.table
-            if here:
-                files = write_files(table.metadata, table.io, rows)
-            else:
-                files = ray.get(_write_files.remote(table.metadata, table.io, rows))
-            self._ledger.commit(files)
+            self._written_bytes += self._ledger.commit(rows, write_files if here else _written)
             self._ready = []
+        if self._unkept:
+            # Not those of recordings that came to their end meanwhile.
+            left = [part for part in self._unkept if part["transcript_id"] in self._parts]
+            if left:
+                self._store.keep(pa.Table.from_pylist(left, part_schema()))
+            self._unkept = []
         self._committed_at = time.monotonic()
+
+    def taken_bytes(self) -> int:
+        """Bytes of the table's files that were written since this was last asked."""
+        written, self._written_bytes = self._written_bytes, 0
+        return written
+
+
+def _written(metadata: TableMetadata, io: FileIO, rows: pa.Table) -> Sequence[DataFile]:
+    """Files that a worker wrote; see `write_files`."""
+    files: list[DataFile] = persistently(
+        lambda: ray.get(_write_files.remote(metadata, io, rows)), deadline_s=60
+    )
+    return files
 
 
 @ray.remote(num_cpus=0)

@@ -18,11 +18,12 @@ from stenopool.errors import RecordingError, StorageError, UsageError
 from stenopool.storage import open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    import pyarrow as pa
 
     from stenopool.catalog import Catalog
-    from stenopool.distributed.planning import Recording
-    from stenopool.distributed.run import Request
+    from stenopool.distributed.requesting import Request
     from stenopool.model import TranscribeOptions
     from stenopool.settings import Settings
     from stenopool.storage import Storage
@@ -87,11 +88,11 @@ def estimate(
     with open_catalog(settings) as catalog:
         source = resolve_source(request.source, request.patterns, catalog, settings)
         model = describe_model(request.options, settings)
-        done = set() if request.overwrite else published_ids(catalog, target)
+        done = None if request.overwrite else published_ids(catalog, target)
         key = transcript_key(source, model, request.options)
         plan = make_plan(source, key, done=done, limit=request.limit, on_listed=on_listed)
         speed, judged_by = expected_speed(catalog, request.options)
-    found = probe_all(open_storage(source.root), plan.recordings)
+    found = probe_all(open_storage(source.root), plan.references)
     audio_s = found.seconds * (plan.size_bytes / found.size_bytes if found.size_bytes else 1)
     return Estimate(
         source=source.name,
@@ -101,7 +102,7 @@ def estimate(
         skipped=plan.skipped,
         size_bytes=plan.size_bytes,
         audio_s=audio_s,
-        sampled=len(plan.recordings) > PROBED,
+        sampled=len(plan) > PROBED,
         longest_s=found.longest_s,
         unreadable=found.unreadable,
         where=settings.ray_address or f"this machine, {os.cpu_count()} cores",
@@ -120,14 +121,15 @@ class Probed:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
-def probe_all(storage: Storage, recordings: Sequence[Recording]) -> Probed:
+def probe_all(storage: Storage, references: pa.Table) -> Probed:
     """Probe all recordings, or a random sample of them, in threads."""
-    chosen = recordings
-    if len(recordings) > PROBED:
-        chosen = random.Random(0).sample(recordings, PROBED)  # noqa: S311 - a sample, no secret
+    chosen = references
+    if len(references) > PROBED:
+        sample = random.Random(0).sample(range(len(references)), PROBED)  # noqa: S311 - no secret
+        chosen = references.take(sample)
+    paths = chosen["path"].to_pylist()
 
-    def seconds(recording: Recording) -> float | str:
-        path = recording.file.path
+    def seconds(path: str) -> float | str:
         try:
             with storage.open(path) as file:
                 return probe(file, path).duration_s or 0.0
@@ -136,10 +138,11 @@ def probe_all(storage: Storage, recordings: Sequence[Recording]) -> Probed:
 
     probed = Probed()
     with ThreadPoolExecutor(PROBE_THREADS) as pool:
-        for recording, answer in zip(chosen, pool.map(seconds, chosen), strict=True):
-            probed.size_bytes += recording.file.size_bytes
+        sizes = chosen["size_bytes"].to_pylist()
+        for path, size, answer in zip(paths, sizes, pool.map(seconds, paths), strict=True):
+            probed.size_bytes += size
             if isinstance(answer, str):
-                probed.unreadable[recording.file.path] = answer
+                probed.unreadable[path] = answer
             else:
                 probed.seconds += answer
                 probed.longest_s = max(probed.longest_s, answer)

@@ -8,25 +8,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pyarrow.compute as pc
 import ray
 import ray.data
 
 from stenopool.asr.models import find_model
 from stenopool.distributed.cluster import Layout, plan_layout, quiet_ray_data
+from stenopool.distributed.planning import BLOCK_BYTES
 from stenopool.distributed.reading import UnitReader
-from stenopool.distributed.references import BLOCK_BYTES, RecordingReferences
+from stenopool.distributed.references import RecordingReferences
 from stenopool.distributed.stopping import Stop, stoppable
 from stenopool.distributed.transcribing import Transcriber, Work
 from stenopool.distributed.visibility import Place, sampled, this_node
 from stenopool.errors import RunFailedError
+from stenopool.model import WINDOW_SAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     import pyarrow as pa
 
     from stenopool.catalog import Source
-    from stenopool.distributed.planning import Recording
     from stenopool.model import TranscribeOptions
     from stenopool.settings import Settings
 
@@ -35,6 +37,9 @@ ENGINE_BYTES = 500_000_000
 
 IN_FLIGHT = 2
 """Blocks that an engine works on or has at hand; more of them would wait here while others idle."""
+
+WINDOW_BYTES = 2 * WINDOW_SAMPLES
+"""Of a full window in a block: int16."""
 
 STOP_S = 10.0
 """How long the driver waits for a stopped iteration to end (s)."""
@@ -53,7 +58,25 @@ def cluster_layout(options: TranscribeOptions, settings: Settings) -> Layout:
     layout = plan_layout(
         cpus=int(resources.get("CPU", 1)), gpus=gpus, memory_bytes=memory, model_bytes=model_bytes
     )
+    require_memory(layout, options)
     return replace(layout, grows=settings.ray_address is not None)
+
+
+def require_memory(layout: Layout, options: TranscribeOptions) -> None:
+    """Check that some node can hold an engine and a reading task: else a run would only wait.
+
+    Raises:
+        RunFailedError: none can.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    largest = max((node["Resources"].get("memory", 0.0) for node in nodes), default=0.0)
+    needed = layout.engine_bytes + layout.reader_bytes
+    if largest < needed:
+        raise RunFailedError(
+            f"model '{options.model}' needs {needed / 1e9:.1f} GB of memory on one node, and no "
+            f"node has more than {largest / 1e9:.1f} GB for tasks; take a smaller model or larger "
+            "nodes"
+        )
 
 
 def engine_pool(engines: int, layout: Layout) -> ray.data.ActorPoolStrategy:
@@ -73,31 +96,46 @@ def engine_bytes(options: TranscribeOptions, settings: Settings) -> int:
 
 
 def transcribed_parts(
-    recordings: Sequence[Recording], source: Source, work: Work, layout: Layout
+    references: pa.Table,
+    source: Source,
+    work: Work,
+    layout: Layout,
+    *,
+    one_by_one: bool = False,
 ) -> Generator[pa.Table | None]:
-    """Run the dataset; yields tables of `part_schema` as they come, None when none came lately."""
+    """Run the dataset; yields tables of `part_schema` as they come, None when none came lately.
+
+    A recording that ends the process that works on it has no part in the end, and neither have
+    those that were in that process with it.
+
+    Args:
+        references: the recordings, of `REFERENCE_SCHEMA`.
+        source: where they lie.
+        work: for the engines.
+        layout: how many engines, and what each task declares.
+        one_by_one: whether each recording is a block of its own.
+    """
     quiet_ray_data()
-    references = RecordingReferences(recordings, tasks=8 * layout.engines)
-    size_bytes = sum(recording.file.size_bytes for recording in recordings)
-    engines = min(layout.engines, max(references.blocks, size_bytes // BLOCK_BYTES))
-    reader = UnitReader(
-        source.root,
-        vad=work.options.vad,
-        block_windows=layout.block_windows,
-        place=_place(recordings, source),
-    )
+    blocks = RecordingReferences(references, tasks=8 * layout.engines, alone=one_by_one)
+    size_bytes = pc.sum(references["size_bytes"]).as_py() or 0
+    engines = min(layout.engines, max(blocks.blocks, size_bytes // BLOCK_BYTES))
+    reader = unit_reader(references, source, work, layout)
+    # Not what Ray would do, which is to try again for ever what ends its process.
+    once = {"max_retries": 0, "memory": layout.reader_bytes}
     dataset = (
         ray.data.read_datasource(
             # The number is given so that Ray does not split the blocks further.
-            references,
+            blocks,
             num_cpus=layout.reader_cpus,
-            override_num_blocks=references.blocks,
+            override_num_blocks=blocks.blocks,
+            ray_remote_args=once,
         )
         .map_batches(
             reader.__call__,
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=layout.reader_cpus,
+            **once,
         )
         # `map_batches` wants a number of rows for GPUs; a block is a batch, by its windows.
         .map_batches_internal(
@@ -108,27 +146,51 @@ def transcribed_parts(
             compute=engine_pool(engines, layout),
             num_cpus=layout.engine_cpus,
             num_gpus=layout.engine_gpus,
+            memory=layout.engine_bytes,
+            max_task_retries=0,
         )
     )
+    dataset.context.max_errored_blocks = -1  # the driver sees what has no part
+    # Else Ray joins the reader's blocks: an hour of one recording would be one call of an engine.
+    dataset.context.target_max_block_size = layout.block_windows * WINDOW_BYTES
     stop = Stop()
-    watch = stoppable(dataset, stop)
 
     def tables() -> Iterator[pa.Table]:
-        watch()
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+        with stoppable(dataset, stop):
+            yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
     yield from polled(tables(), stop)
 
 
-def _place(recordings: Sequence[Recording], source: Source) -> Place:
-    """Where the recordings lie, so that a node that does not see their folder says so at once."""
-    files = [(recording.file.path, recording.file.size_bytes) for recording in recordings]
-    return Place(
+def unit_reader(references: pa.Table, source: Source, work: Work, layout: Layout) -> UnitReader:
+    """What reads the recordings of a run, on any node."""
+    place = Place(
         name=source.name,
         root=source.root,
         home_node=this_node().node_id,
-        samples=sampled(files),
+        samples=sampled(_Files(references)),
     )
+    return UnitReader(
+        source.root,
+        vad=work.options.vad,
+        block_windows=layout.block_windows,
+        settings=work.settings,
+        place=place,
+    )
+
+
+class _Files:
+    """Path and size of each of the references, without a list of them all."""
+
+    def __init__(self, references: pa.Table) -> None:
+        self._columns = references["path"], references["size_bytes"]
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __getitem__(self, index: int, /) -> tuple[str, int]:
+        path, size_bytes = self._columns
+        return path[index].as_py(), size_bytes[index].as_py()
 
 
 def polled(tables: Iterable[pa.Table], stop: Callable[[], None]) -> Generator[pa.Table | None]:

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stenopool.catalog.ids import TranscriptIds
 from stenopool.model import transcript_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Iterable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from stenopool.catalog import Source
     from stenopool.model import FileRef, ModelInfo, TranscribeOptions
 
-LISTED_EVERY = 1000
-"""Files between two calls of `on_listed`."""
+REFERENCE_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("etag", pa.string()),
+        ("transcript_id", pa.string()),
+        ("units_done", pa.list_(pa.int32())),
+    ]
+)
+"""One row a recording; `units_done` are those that an interrupted run has done, or NULL."""
 
+BLOCK_FILES = 64
+BLOCK_BYTES = 4 << 20
+"""One task reads at most so many recordings, or so many bytes of them, one after another."""
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A file of the source, and the key that its transcript will have."""
+LEAST_BLOCK_FILES = 16
+LEAST_BLOCK_BYTES = 256 << 10
+"""Less than this is not worth a task of its own, even when cores are idle."""
 
-    file: FileRef
-    transcript_id: str
+LISTED_AT_ONCE: Final = 1000
+"""Files that are looked at together; between two calls of `on_listed` there are so many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,29 +49,33 @@ class Plan:
     """What is to be transcribed, longest first, and what was found beside it.
 
     Attributes:
-        recordings: to transcribe, by falling size, so that no long one is left for the end.
+        references: of `REFERENCE_SCHEMA`, by falling size, so that no long one is left for the
+            end; some 150 bytes of memory each.
         listed: files that match, the skipped ones included.
         skipped: files whose transcript exists.
         resumed: files that an interrupted run of the same request has done.
     """
 
-    recordings: tuple[Recording, ...]
+    references: pa.Table
     listed: int
     skipped: int
     resumed: int
 
+    def __len__(self) -> int:
+        return int(self.references.num_rows)
+
     @property
     def size_bytes(self) -> int:
         """Bytes of all recordings to transcribe."""
-        return sum(recording.file.size_bytes for recording in self.recordings)
+        return pc.sum(self.references["size_bytes"]).as_py() or 0
 
 
 def make_plan(
     source: Source,
     key: Callable[[FileRef], str],
     *,
-    done: Container[str],
-    own: Container[str] = (),
+    done: TranscriptIds | None = None,
+    own: TranscriptIds | None = None,
     limit: int | None = None,
     on_listed: Callable[[int], None] = lambda _: None,
 ) -> Plan:
@@ -66,24 +89,65 @@ def make_plan(
         limit: at most so many recordings, the first that are listed; None for all.
         on_listed: is told the number of files now and then, since a listing can be long.
     """
-    wanted: list[Recording] = []
-    listed = skipped = resumed = 0
-    for file in source.list():
-        listed += 1
-        recording = Recording(file, key(file))
-        if recording.transcript_id in own:
-            resumed += 1
-        elif recording.transcript_id in done:
-            skipped += 1
-        else:
-            wanted.append(recording)
-        if listed % LISTED_EVERY == 0:
-            on_listed(listed)
-        if limit is not None and resumed + len(wanted) >= limit:
+    done, own = done or TranscriptIds(), own or TranscriptIds()
+    wanted: list[pa.Table] = []
+    taken = listed = skipped = resumed = 0
+    files = source.list()
+    while limit is None or resumed + taken < limit:
+        some = [(file, key(file)) for file in islice(files, LISTED_AT_ONCE)]
+        if not some:
             break
+        keys = [pair[1] for pair in some]
+        chosen: list[tuple[FileRef, str]] = []
+        for pair, is_own, is_done in zip(some, own.holds(keys), done.holds(keys), strict=True):
+            if limit is not None and resumed + taken + len(chosen) >= limit:
+                break
+            listed += 1
+            resumed += int(is_own)
+            skipped += int(is_done and not is_own)
+            if not is_own and not is_done:
+                chosen.append(pair)
+        taken += len(chosen)
+        if chosen:
+            wanted.append(reference_table(chosen))
+        if len(some) == LISTED_AT_ONCE:
+            on_listed(listed)
     on_listed(listed)
-    wanted.sort(key=lambda recording: (-recording.file.size_bytes, recording.file.path))
-    return Plan(recordings=tuple(wanted), listed=listed, skipped=skipped, resumed=resumed)
+    references = pa.concat_tables(wanted) if wanted else REFERENCE_SCHEMA.empty_table()
+    order = [("size_bytes", "descending"), ("path", "ascending")]
+    references = references.take(pc.sort_indices(references, order)).combine_chunks()
+    return Plan(references=references, listed=listed, skipped=skipped, resumed=resumed)
+
+
+def retry_plan(rows: pa.Table, *, own: TranscriptIds) -> Plan:
+    """The plan of a run that does failures again.
+
+    Args:
+        rows: `path`, `size_bytes`, `etag` and `transcript_id` of the failures.
+        own: transcript ids that this run has done before it was interrupted.
+    """
+    done = own.holds(rows["transcript_id"])
+    left = rows.filter(pa.array(~done))
+    units = pa.nulls(left.num_rows, REFERENCE_SCHEMA.field("units_done").type)
+    references = left.append_column("units_done", units)
+    references = references.select(REFERENCE_SCHEMA.names).cast(REFERENCE_SCHEMA)
+    order = [("size_bytes", "descending"), ("path", "ascending")]
+    return Plan(
+        references=references.take(pc.sort_indices(references, order)).combine_chunks(),
+        listed=rows.num_rows,
+        skipped=0,
+        resumed=int(done.sum()),
+    )
+
+
+def without_units(references: pa.Table, done: Mapping[str, list[int]]) -> pa.Table:
+    """References that say which units of a recording are done, by its transcript id."""
+    if not done:
+        return references
+    units = [done.get(key) for key in references["transcript_id"].to_pylist()]
+    column: Any = pa.array(units, REFERENCE_SCHEMA.field("units_done").type)
+    place = REFERENCE_SCHEMA.get_field_index("units_done")
+    return references.set_column(place, "units_done", column)
 
 
 def transcript_key(
@@ -91,3 +155,44 @@ def transcript_key(
 ) -> Callable[[FileRef], str]:
     """The function from a file of the source to its transcript id."""
     return lambda file: transcript_id(source.uri(file.path), file, model, options)
+
+
+def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1) -> list[int]:
+    """How many recordings, in their order, go into each block of about equal work.
+
+    Args:
+        sizes: of the recordings (bytes), shape (n,).
+        tasks: so many blocks or more, where there is enough for them.
+    """
+    most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, int(sizes.sum()) // tasks))
+    most_files = min(BLOCK_FILES, max(LEAST_BLOCK_FILES, len(sizes) // tasks))
+    cuts: list[int] = []
+    files = size = 0
+    for one in sizes.tolist():
+        if files and (files == most_files or size + one > most):
+            cuts.append(files)
+            files = size = 0
+        files += 1
+        size += one
+    return [*cuts, files] if files else cuts
+
+
+def reference_table(recordings: Iterable[tuple[FileRef, str]]) -> pa.Table:
+    """Files and their transcript ids as a table of `REFERENCE_SCHEMA`."""
+    pairs = list(recordings)
+    columns = [
+        [writable(file.path) for file, _ in pairs],
+        [file.size_bytes for file, _ in pairs],
+        [file.etag for file, _ in pairs],
+        [key for _, key in pairs],
+        [None] * len(pairs),
+    ]
+    return pa.table(columns, schema=REFERENCE_SCHEMA)
+
+
+def writable(path: str) -> str:
+    r"""A path as Arrow and Iceberg can hold it: bytes that are not UTF-8 become `\xNN`.
+
+    Such a file is not found under its new name, and so becomes a row that says so.
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

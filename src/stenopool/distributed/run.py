@@ -2,59 +2,45 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-import psutil
-
-from stenopool.asr import describe_model
-from stenopool.catalog import open_catalog, resolve_source
-from stenopool.catalog.ledger import Ledger
-from stenopool.distributed.addressing import delivery_to, table_of
-from stenopool.distributed.planning import make_plan, transcript_key
+from stenopool.catalog import open_catalog
+from stenopool.catalog.engine import patiently
+from stenopool.catalog.ledger import Done, Ledger
+from stenopool.catalog.parts import PartStore
+from stenopool.distributed.planning import make_plan, retry_plan, transcript_key, without_units
+from stenopool.distributed.reporting import Tally, keep_report
+from stenopool.distributed.requesting import (
+    check,
+    interrupted_run,
+    kept_request,
+    lease_name,
+    new_run_id,
+    source_text,
+)
 from stenopool.errors import RunFailedError, StenopoolError
-from stenopool.model import RunRecord, TranscribeOptions
+from stenopool.model import RunRecord
+from stenopool.processes import ProcessId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import pyarrow as pa
 
-    from stenopool.catalog import Catalog, ObjectName, Source
-    from stenopool.distributed.delivering import Delivery
-    from stenopool.distributed.planning import Recording
-    from stenopool.model import ModelInfo
+    from stenopool.catalog import Catalog
+    from stenopool.catalog.leases import Lease
+    from stenopool.distributed.collecting import Collector
+    from stenopool.distributed.passes import Passes
+    from stenopool.distributed.planning import Plan
+    from stenopool.distributed.requesting import Job, Request
+    from stenopool.distributed.transcribing import Work
     from stenopool.settings import Settings
 
 Phase = Literal["listing", "starting", "transcribing", "publishing", "delivering", "ended"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a user asks for.
-
-    Attributes:
-        source: `@STAGE/path`, a folder, a glob, or a URL.
-        target: a table of the catalog, with one to three parts, or another destination; see
-            `kind_of`. It may hold a password.
-        options: everything that changes what a transcript says.
-        patterns: shell wildcards; a file that matches one is taken; none takes all.
-        overwrite: whether what has a transcript is transcribed again, replacing its row.
-        limit: at most so many recordings; None for all.
-    """
-
-    source: str
-    target: str
-    options: TranscribeOptions = field(default_factory=TranscribeOptions)
-    patterns: tuple[str, ...] = ()
-    overwrite: bool = False
-    limit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,220 +77,236 @@ def transcribe(
         KeyboardInterrupt: the run was stopped by hand; likewise.
     """
     with open_catalog(settings) as catalog:
-        run = prepare(request, settings, catalog)
-        try:
-            run.make_plan(on_progress)
-            run.transcribe(on_progress)
-            run.publish(on_progress)
-            run.deliver(on_progress)
-            run.finish(on_progress)
-        except BaseException as error:
-            run.give_up(error)
-            raise
-        return run.record
+        job = check(request, settings, catalog)
+        record = interrupted_run(catalog, job) or RunRecord(
+            run_id=new_run_id(),
+            source=source_text(job.source),
+            target=str(job.target),
+            state="running",
+            options=request.options.canonical_json(),
+            started_at=datetime.now(UTC),
+        )
+        with catalog.holding(lease_name(job), record.run_id) as lease:
+            run = open_run(job, settings, catalog, record, lease)
+            try:
+                run.make_plan(on_progress)
+                run.transcribe(on_progress)
+                run.publish(on_progress)
+                run.deliver(on_progress)
+                run.finish(on_progress)
+            except BaseException as error:
+                run.give_up(error)
+                raise
+            return run.record
 
 
-def prepare(request: Request, settings: Settings, catalog: Catalog) -> Run:
-    """Check everything that can be checked before work starts, and open the run.
-
-    An interrupted run of the same request is taken up again under its own name.
-    """
-    delivery = delivery_to(request.target, settings, overwrite=request.overwrite)
-    target = table_of(request.target, delivery, settings)
-    source = resolve_source(request.source, request.patterns, catalog, settings)
-    model = describe_model(request.options, settings)
-    record = interrupted_run(catalog, request, source, target) or RunRecord(
-        run_id=new_run_id(),
-        source=source_text(source),
-        target=str(target),
-        state="running",
-        options=request.options.canonical_json(),
-        started_at=datetime.now(UTC),
+def open_run(
+    job: Job, settings: Settings, catalog: Catalog, record: RunRecord, lease: Lease
+) -> Run:
+    """Open a run, or open it again under its own name where it was interrupted."""
+    replaces = job.request.overwrite or job.request.retried is not None
+    ledger = Ledger(
+        catalog,
+        job.target,
+        record.run_id,
+        live=job.request.live,
+        replace=replaces,
+        is_mine=lease.is_mine,
     )
-    ledger = Ledger(catalog, target, record.run_id)
-    details = {**record.details, "host": socket.gethostname(), "pid": os.getpid()}
-    details["process_started"] = psutil.Process().create_time()
-    details |= {"overwrite": request.overwrite}
-    if delivery is not None:
-        details |= {"destination": delivery.shown}
+    process = ProcessId.current()
+    details = {**record.details, "host": process.host, "pid": process.pid}
+    details |= {"process_started": process.started, "request": kept_request(job)}
+    if job.delivery is not None:
+        details |= {"destination": job.delivery.shown}
     record = replace(record, state="running", ended_at=None, error=None, details=details)
     catalog.save_run(record)
-    return Run(request, settings, catalog, source, model, ledger, record, delivery)
-
-
-def source_text(source: Source) -> str:
-    """The source as the list of runs shows it: its name, the path below it and the patterns."""
-    below = "/".join(part for part in (source.name, source.prefix) if part)
-    return " ".join(part for part in (below, source.glob, *source.patterns) if part)
-
-
-def new_run_id() -> str:
-    """An id that sorts by time and is not given twice."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def interrupted_run(
-    catalog: Catalog, request: Request, source: Source, target: ObjectName
-) -> RunRecord | None:
-    """The newest run of the same request that ended early, if there is one."""
-    for record in catalog.runs(target):
-        same = record.source == source_text(source) and (
-            record.options == request.options.canonical_json()
-            and record.details.get("overwrite") == request.overwrite
-        )
-        if same and record.state != "succeeded" and not is_alive(record):
-            return record
-    return None
-
-
-def is_alive(record: RunRecord) -> bool:
-    """Whether the process of a run that says `running` may still be at it."""
-    if record.state != "running":
-        return False
-    if record.details.get("host") != socket.gethostname():
-        return True  # another machine's processes cannot be seen from here
-    try:
-        process = psutil.Process(record.details["pid"])
-    except psutil.NoSuchProcess:
-        return False
-    # Another process may have its number by now; a run that went on is older than its process.
-    started = record.details.get("process_started", record.started_at.timestamp())
-    return bool(process.create_time() <= started)
+    store = PartStore(settings.warehouse, job.target, record.run_id)
+    return Run(job, settings, catalog, ledger, store, record)
 
 
 @dataclass
 class Run:
     """One run under way: its record, its ledger and what is left to do."""
 
-    request: Request
+    job: Job
     settings: Settings
     catalog: Catalog
-    source: Source
-    model: ModelInfo
     ledger: Ledger
+    store: PartStore
     record: RunRecord
-    delivery: Delivery | None = None
 
     def __post_init__(self) -> None:
         self._started = time.monotonic() - self.record.wall_s
         self._progress = Progress(phase="listing", run=self.record)
-        self._recordings: tuple[Recording, ...] = ()
+        self._plan: Plan | None = None
         self._planned: float | None = None
-        self._own: set[str] = set()
+        self._tally = Tally.of(self.record.details.get("report"))
+        self._failures: Counter[str] = Counter()
 
     def make_plan(self, on_progress: Callable[[Progress], None]) -> None:
         """List the source and leave out what has a transcript."""
-        own = self._own = self._count_own()
-        done = set() if self.request.overwrite else self.ledger.published_ids()
+        request, job = self.job.request, self.job
+        own = self._count_own()
 
         def on_listed(listed: int) -> None:
             self._move(on_progress, phase="listing", listed=listed)
 
-        key = transcript_key(self.source, self.model, self.request.options)
-        plan = make_plan(
-            self.source, key, done=done, own=own, limit=self.request.limit, on_listed=on_listed
-        )
-        self._recordings, self._planned = plan.recordings, time.monotonic()
+        if request.retried is not None:
+            rows = self.ledger.failures(request.retried, request.classes)
+            plan = retry_plan(rows, own=own.ids)
+        else:
+            plan = make_plan(
+                job.source,
+                transcript_key(job.source, job.model, request.options),
+                done=None if request.overwrite else self.ledger.published_ids(),
+                own=own.ids,
+                limit=request.limit,
+                on_listed=on_listed,
+            )
+        self._plan, self._planned = plan, time.monotonic()
         self._progress = replace(
-            self._progress,
-            total=len(plan.recordings),
-            total_bytes=plan.size_bytes,
-            resumed=plan.resumed,
+            self._progress, total=len(plan), total_bytes=plan.size_bytes, resumed=plan.resumed
         )
         self._move(on_progress, phase="starting", listed=plan.listed, skipped=plan.skipped)
 
-    def _count_own(self) -> set[str]:
-        """Count what the run did before it was interrupted; gives the ids."""
-        rows = self.ledger.own_rows()
-        self.record = replace(self.record, done=0, failed=0, audio_s=0.0)
-        self._failures: Counter[str] = Counter()
-        self._count(rows)
-        return set(rows["transcript_id"].to_pylist())
+    def _count_own(self) -> Done:
+        """Count what the run did before it was interrupted."""
+        own = self.ledger.own()
+        self._failures = Counter(own.failed)
+        self.record = replace(
+            self.record, done=own.transcribed, failed=own.failed.total(), audio_s=own.audio_s
+        )
+        return own
 
     def transcribe(self, on_progress: Callable[[Progress], None]) -> None:
-        """Send what is planned through the pipeline; commit every few seconds."""
-        if not self._recordings:
+        """Send what is planned through the pipeline; commit every few seconds.
+
+        What has no row after that, because a process or a node died with it, is done again one
+        by one; what has none then is done alone, in a process with limits.
+        """
+        if not self._plan:
             return
         # Ray takes seconds to import and to start; a run with nothing to do needs neither.
         from stenopool.distributed.cluster import connected
         from stenopool.distributed.collecting import Collector
+        from stenopool.distributed.passes import ATTEMPTS, Passes
 
         with connected(self.settings.ray_address):
-            collector = Collector(self.ledger)
-            parts = self._parts()
-            try:
-                for table in parts:
-                    if table is not None:
-                        self._advance(collector.add(table))
-                    self._move(on_progress, phase="transcribing")
-                    if collector.commit_if_due():
-                        self.catalog.save_run(self.record)
-            finally:
-                parts.close()
-                collector.commit(here=True)
-        self._check_complete(collector.unfinished)
+            collector = Collector(self.ledger, self.store)
+            collector.resume()
+            passes = Passes(self._work(), self.job.source, self.settings)
+            left = self._plan.references
+            for attempt in ATTEMPTS:
+                self._tally.tried(attempt, len(left))
+                references = without_units(left, collector.units_done())
+                self._take(passes, references, attempt, collector, on_progress)
+                before, left = len(left), self._left(left)
+                if not len(left):
+                    break
+                if len(left) == before and attempt == ATTEMPTS[0]:
+                    passes.require_one(left)
+        if len(left):
+            raise RunFailedError(
+                f"{len(left)} of {len(self._plan)} recordings have no row, such as "
+                f"'{left['path'][0]}'; the same command again goes on"
+            )
 
-    def _parts(self) -> Generator[pa.Table | None]:
-        from stenopool.distributed.pipeline import cluster_layout, transcribed_parts
+    def _take(
+        self,
+        passes: Passes,
+        references: pa.Table,
+        attempt: int,
+        collector: Collector,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Commit what comes of one try, until nothing comes any more."""
+        parts = passes.parts(references, attempt)
+        try:
+            for table in parts:
+                if table is not None:
+                    self._tally.add(table)
+                    self._advance(collector.add(table))
+                self._move(on_progress, phase="transcribing")
+                if collector.commit_if_due():
+                    self._save()
+        finally:
+            parts.close()
+            collector.commit(here=True)
+            self._tally.written_bytes += collector.taken_bytes()
+            self._tally.engine_capacity_s += passes.engine_capacity_s
+            self._tally.nodes_lost += passes.nodes_lost
+            passes.engine_capacity_s, passes.nodes_lost = 0.0, 0
+
+    def _left(self, references: pa.Table) -> pa.Table:
+        """The recordings that have no row, whoever wrote it."""
+        import pyarrow as pa
+
+        ids = references["transcript_id"]
+        held = self.ledger.own().ids.holds(ids)
+        if self.job.request.live:
+            theirs = self.ledger.published_ids().holds(ids) & ~held
+            count = int(theirs.sum())
+            self.record = replace(self.record, skipped=self.record.skipped + count)
+            self._progress = replace(self._progress, total=self._progress.total - count)
+            held |= theirs
+        return references.filter(pa.array(~held))
+
+    def _work(self) -> Work:
         from stenopool.distributed.transcribing import Work
 
-        options = self.request.options
-        layout = cluster_layout(options, self.settings)
-        work = Work(
+        return Work(
             run_id=self.record.run_id,
-            source=self.source.name,
-            options=options,
+            source=self.job.source.name,
+            options=self.job.request.options,
             settings=self.settings,
-            device=layout.device,
-            threads=layout.engine_threads,
+            model=self.job.model,
         )
-        return transcribed_parts(self._recordings, self.source, work, layout)
 
     def _advance(self, rows: pa.Table) -> None:
-        self._count(rows)
-        done_bytes = self._progress.done_bytes + sum(rows["size_bytes"].to_pylist())
-        self._progress = replace(self._progress, done_bytes=done_bytes)
-
-    def _count(self, rows: pa.Table) -> None:
+        self._tally.add_rows(rows)
         classes = [name for name in rows["error_class"].to_pylist() if name is not None]
         self._failures.update(classes)
-        audio_s = sum(value or 0.0 for value in rows["duration_s"].to_pylist())
         record = self.record
         self.record = replace(
             record,
             done=record.done + rows.num_rows - len(classes),
             failed=record.failed + len(classes),
-            audio_s=record.audio_s + audio_s,
-            details={**record.details, "failed_by_class": dict(self._failures)},
+            audio_s=record.audio_s + sum(value or 0.0 for value in rows["duration_s"].to_pylist()),
         )
-
-    def _check_complete(self, unfinished: int) -> None:
-        """A run that cannot account for every recording has failed."""
-        rows = self.ledger.own_rows().num_rows - len(self._own)
-        if unfinished or rows != self._progress.total:
-            raise RunFailedError(
-                f"run {self.record.run_id} planned {self._progress.total} recordings and has "
-                f"{rows} rows ({unfinished} are incomplete); the same command again goes on"
-            )
+        done_bytes = self._progress.done_bytes + sum(rows["size_bytes"].to_pylist())
+        self._progress = replace(self._progress, done_bytes=done_bytes)
 
     def publish(self, on_progress: Callable[[Progress], None]) -> None:
         """Show the rows to the table's readers, in one commit."""
         if self.ledger.has_branch():
             self._move(on_progress, phase="publishing")
-        self.ledger.publish(replace=self.request.overwrite)
+        self.ledger.publish()
+        self.store.clear()
 
     def deliver(self, on_progress: Callable[[Progress], None]) -> None:
         """Bring the rows to where the request wants them, if that is no table of the catalog."""
-        if self.delivery is None:
+        delivery = self.job.delivery
+        if delivery is None:
             return
         self._move(on_progress, phase="delivering")
         table, run_id = self.ledger.table.refresh(), self.record.run_id
-        delivered = self.delivery.deliver(table, run_id, overwrite=self.request.overwrite)
+        delivered = delivery.deliver(table, run_id, overwrite=self.job.request.overwrite)
         details = {**self.record.details, "delivered": delivered}
         self.record = replace(self.record, details=details)
 
     def finish(self, on_progress: Callable[[Progress], None]) -> None:
-        """Close a run of which nothing is left to do."""
+        """Close a run of which nothing is left to do.
+
+        Raises:
+            RunFailedError: it cannot account for every recording.
+        """
+        record, progress = self.record, self._progress
+        known = progress.resumed + progress.total + record.skipped
+        if known != record.listed:
+            raise RunFailedError(
+                f"run {record.run_id} listed {record.listed:,} recordings and can account for "
+                f"{known:,}; the rows that it has are kept"
+            )
         self._end(state="succeeded", error=None)
         self._move(on_progress, phase="ended")
 
@@ -321,7 +323,15 @@ class Run:
         self.record = replace(
             self.record, state=state, error=error, ended_at=datetime.now(UTC), wall_s=wall_s
         )
-        self.catalog.save_run(self.record)
+        self._save()
+        keep_report(self.catalog, self.job.target, self.record)
+
+    def _save(self) -> None:
+        report = self._tally.report()
+        failures = dict(self._failures)
+        details = {**self.record.details, "failed_by_class": failures, "report": report}
+        self.record = replace(self.record, details=details)
+        patiently(lambda: self.catalog.save_run(self.record))
 
     def _move(
         self,

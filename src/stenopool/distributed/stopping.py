@@ -7,12 +7,13 @@ shut down meanwhile, Ray Data's thread starts a new one. So a callback keeps the
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from ray.data import Dataset
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
@@ -40,6 +41,11 @@ class Stop:
         if self._executor is not None:
             self._executor.shutdown(force=False)
 
+    def forget(self) -> None:
+        """Let go of an execution that has ended: it holds its actors, and they their cores."""
+        with self._lock:
+            self._executor = None
+
 
 _WATCHING: Final[dict[int, Stop]] = {}
 """The stop of each thread that iterates; Ray Data calls back in that thread."""
@@ -51,11 +57,15 @@ class _Watch(ExecutionCallback):
             stop.watch(executor)
 
 
-def stoppable(dataset: Dataset, stop: Stop) -> Callable[[], None]:
-    """Make `stop` end this dataset; call what this returns in the thread that iterates."""
-    dataset.context.custom_execution_callback_classes.append(_Watch)
-
-    def here() -> None:
-        _WATCHING[threading.get_ident()] = stop
-
-    return here
+@contextmanager
+def stoppable(dataset: Dataset, stop: Stop) -> Iterator[None]:
+    """Make `stop` end this dataset while the block iterates over it, in one thread."""
+    callbacks = dataset.context.custom_execution_callback_classes
+    callbacks.append(_Watch)
+    _WATCHING[threading.get_ident()] = stop
+    try:
+        yield
+    finally:
+        del _WATCHING[threading.get_ident()]
+        callbacks.remove(_Watch)
+        stop.forget()

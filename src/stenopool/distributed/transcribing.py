@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from stenopool.asr import load_engine
 from stenopool.catalog.transcripts import join_text, part_schema
-from stenopool.errors import RecordingEngineError, RecordingError
+from stenopool.distributed.confining import guard, limit_memory
+from stenopool.distributed.reading import RUN_FAILED
+from stenopool.errors import OutOfMemoryError, RecordingEngineError, RecordingError, StenopoolError
 from stenopool.model import SAMPLE_RATE, Span
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stenopool.asr import Engine
-    from stenopool.model import Segment, TranscribeOptions, WindowResult
+    from stenopool.model import ModelInfo, Segment, TranscribeOptions, WindowResult
     from stenopool.settings import Settings
 
 
@@ -35,16 +37,26 @@ class Work:
         source: the source's name, such as `@DB.SCHEMA.STAGE`.
         options: everything that changes what a transcript says.
         settings: where models are.
+        model: what the rows name.
         device: `cpu`, `cuda` or `auto`.
         threads: CPU threads of one engine.
+        memory_bytes: that an engine on a CPU may take beside what its process had before.
+        attempt: which try this is, from 1.
     """
 
     run_id: str
     source: str
     options: TranscribeOptions
     settings: Settings
-    device: str
-    threads: int
+    model: ModelInfo
+    device: str = "cpu"
+    threads: int = 1
+    memory_bytes: int = 1 << 40
+    attempt: int = 1
+
+
+IDENTITY = ("path", "etag", "size_bytes", "transcript_id", "unit", "last")
+"""Columns that go through an engine unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +76,32 @@ class Transcriber:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._engine = load_engine(
-            work.options, work.settings, device=work.device, threads=work.threads
-        )
-        self._node = socket.gethostname()
+        self._why_not: str | None = None
+        if work.device == "cpu":
+            limit_memory(work.memory_bytes)
+        try:
+            self._engine = load_engine(
+                work.options, work.settings, device=work.device, threads=work.threads
+            )
+        except StenopoolError as error:
+            self._why_not = str(error)
 
     def __call__(self, units: pa.Table) -> pa.Table:
-        """Transcribe units; gives one row of `part_schema` for each, in their order."""
+        """Transcribe units; gives one row of `part_schema` for each, in their order.
+
+        Where the engine could not be loaded they are of `RUN_FAILED` and say why.
+        """
         started = time.perf_counter()
         rows = units.to_pylist()
+        if self._why_not is not None:
+            why = {"error_class": RUN_FAILED, "error": self._why_not}
+            known = [{name: row[name] for name in IDENTITY} for row in rows]
+            return pa.Table.from_pylist([row | why for row in known], schema=part_schema())
         heard = self._hear_all(rows)
         spent = time.perf_counter() - started
         shares = share(spent, [row["speech_samples"] for row in rows])
         parts = [
-            self._part(row, unit, wall_s + row["read_s"])
+            part(self._work, row, unit, wall_s)
             for row, unit, wall_s in zip(rows, heard, shares, strict=True)
         ]
         return pa.Table.from_pylist(parts, schema=part_schema())
@@ -89,16 +113,18 @@ class Transcriber:
         except Exception as error:  # noqa: BLE001 - one recording never decides the fate of another
             if len(rows) > 1:
                 return [heard for row in rows for heard in self._hear_all([row])]
-            text = f"'{rows[0]['path']}': {type(error).__name__}: {error}"
-            failure = error if isinstance(error, RecordingError) else RecordingEngineError(text)
-            return [Heard(error=failure)]
+            return [Heard(error=engine_failure(rows[0]["path"], error))]
 
     def _hear(self, rows: list[dict[str, Any]]) -> list[Heard]:
         windows = [unit_windows(row) for row in rows]
         languages = self._languages(windows)
         flat = [window for unit in windows for window in unit]
         spoken = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
-        results = iter(transcribe_in_batches(self._engine, flat, self._work.options, spoken))
+        stall_s = self._work.settings.stall_s
+        batches = transcribe_in_batches(
+            self._engine, flat, self._work.options, spoken, stall_s=stall_s
+        )
+        results = iter(batches)
         return [Heard(results=tuple(next(results) for _ in unit)) for unit in windows]
 
     def _languages(self, windows: Sequence[list[NDArray[np.float32]]]) -> list[str | None]:
@@ -106,29 +132,39 @@ class Transcriber:
         if self._work.options.language is not None:
             return [self._work.options.language] * len(windows)
         first = [unit[0] for unit in windows if len(unit) > 1]
-        found = iter(self._engine.detect_languages(first) if first else [])
+        with guard().within(self._work.settings.stall_s * (1 + len(first))):
+            found = iter(self._engine.detect_languages(first) if first else [])
         # A unit of one window leaves the detection to the call that transcribes it.
         return [next(found)[0] if len(unit) > 1 else None for unit in windows]
 
-    def _part(self, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[str, Any]:
-        info, options = self._engine.info, self._work.options
-        return {
-            **{name: row[name] for name in ("path", "etag", "size_bytes", "transcript_id")},
-            **{name: row[name] for name in ("unit", "last", "error_class", "error")},
-            **spoken_columns(row, heard),
-            "duration_s": row["decoded_samples"] / SAMPLE_RATE,
-            "speech_s": row["speech_samples"] / SAMPLE_RATE,
-            "source": self._work.source,
-            "model": info.name,
-            "model_revision": info.revision,
-            "engine": self._engine.name,
-            "options": options.canonical_json(),
-            "run_id": self._work.run_id,
-            "node": self._node,
-            "attempts": 1,
-            "wall_s": wall_s,
-            "transcribed_at": datetime.now(UTC),
-        }
+
+def part(work: Work, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[str, Any]:
+    """A row of `part_schema` for a row of `UNIT_SCHEMA` and what the engine made of it.
+
+    Args:
+        work: what the run is about.
+        row: the unit.
+        heard: what the engine made of it.
+        wall_s: how long that took (s), without the reading.
+    """
+    return {
+        **{name: row[name] for name in (*IDENTITY, "error_class", "error")},
+        **spoken_columns(row, heard),
+        "duration_s": row["decoded_samples"] / SAMPLE_RATE,
+        "speech_s": row["speech_samples"] / SAMPLE_RATE,
+        "source": work.source,
+        "model": work.model.name,
+        "model_revision": work.model.revision,
+        "engine": work.options.engine,
+        "options": work.options.canonical_json(),
+        "run_id": work.run_id,
+        "node": socket.gethostname(),
+        "attempts": work.attempt,
+        "wall_s": wall_s + row["read_s"],
+        "read_s": row["read_s"],
+        "storage_retries": row["storage_retries"],
+        "transcribed_at": datetime.now(UTC),
+    }
 
 
 def unit_windows(row: dict[str, Any]) -> list[NDArray[np.float32]]:
@@ -143,15 +179,21 @@ def transcribe_in_batches(
     windows: Sequence[NDArray[np.float32]],
     options: TranscribeOptions,
     languages: Sequence[str | None],
+    *,
+    stall_s: float,
 ) -> list[WindowResult]:
-    """The results of all windows in order; windows of like length share a batch."""
+    """The results of all windows in order; windows of like length share a batch.
+
+    Where a batch takes longer than `stall_s` for each of its windows, the process is killed.
+    """
     order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
     results: dict[int, WindowResult] = {}
     for start in range(0, len(order), engine.max_batch):
         batch = order[start : start + engine.max_batch]
-        found = engine.transcribe(
-            [windows[i] for i in batch], options, [languages[i] for i in batch]
-        )
+        with guard().within(stall_s * (1 + len(batch))):
+            found = engine.transcribe(
+                [windows[i] for i in batch], options, [languages[i] for i in batch]
+            )
         results.update(zip(batch, found, strict=True))
     return [results[i] for i in range(len(windows))]
 
@@ -177,6 +219,16 @@ def spoken_columns(row: dict[str, Any], heard: Heard) -> dict[str, Any]:
         "language_probability": first[1].language_probability if first else None,
         "warnings": [*row["warnings"], *dict.fromkeys(warnings)],
     }
+
+
+def engine_failure(path: str, error: Exception) -> RecordingError:
+    """What an engine's error means for the recording that it was alone with."""
+    if isinstance(error, RecordingError):
+        return error
+    text = f"'{path}': {type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in str(error):  # as CUDA says it
+        return OutOfMemoryError(text)
+    return RecordingEngineError(text)
 
 
 def failure_columns(error: RecordingError) -> dict[str, Any]:

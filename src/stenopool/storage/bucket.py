@@ -7,7 +7,7 @@ import itertools
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final, cast
 
 from stenopool.errors import MissingExtraError, NotFoundError
 from stenopool.model import FileRef
@@ -36,10 +36,13 @@ class BucketStorage(Storage):
     Attributes:
         scheme: the protocol, such as `gs`.
         base: the root without it: `bucket/prefix`.
+        options: of the protocol's fsspec file system.
 
     Raises:
         MissingExtraError: the library of the protocol is not installed.
     """
+
+    options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
@@ -57,7 +60,7 @@ class BucketStorage(Storage):
         import fsspec
 
         with translated(self.root):
-            return fsspec.filesystem(self.scheme, use_listings_cache=False)
+            return fsspec.filesystem(self.scheme, use_listings_cache=False, **self.options)
 
     def list(self, prefix: str = "", patterns: Sequence[str] = ()) -> Iterator[FileRef]:
         """See `Storage.list`."""

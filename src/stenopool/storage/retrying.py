@@ -32,7 +32,8 @@ _PASSING_CODES: Final = frozenset(
 """S3's names for trouble that passes; some come with a status that would say otherwise."""
 
 _PASSING_CLASSES: Final = frozenset(
-    {"ClientConnectionError", "ClientPayloadError", "ConnectionError", "HTTPClientError"}
+    {"ClientConnectionError", "ClientPayloadError", "ConnectionError", "FlexibleChecksumError"}
+    | {"HTTPClientError"}
     | {"IncompleteRead", "IncompleteReadError", "ResponseStreamingError", "TimeoutError"}
 )
 """Cut connections and time-outs as Python, aiohttp and botocore call them."""
@@ -42,6 +43,18 @@ _PASSING_NUMBERS: Final = frozenset(
 )
 
 T = TypeVar("T")
+
+_tries_again = 0
+
+
+def tries_again() -> int:
+    """How often this process has tried something again since it began."""
+    return _tries_again
+
+
+def _count(_: tenacity.RetryCallState) -> None:
+    global _tries_again
+    _tries_again += 1
 
 
 def persistently(call: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
@@ -58,6 +71,7 @@ def persistently(call: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
         retry=tenacity.retry_if_exception(is_passing),
         wait=tenacity.wait_random_exponential(_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
         stop=tenacity.stop_after_delay(deadline_s),
+        before_sleep=_count,
     )
     try:
         return attempts(call)
@@ -103,12 +117,21 @@ class PersistentReader(io.BufferedIOBase):
         storage: holds the file.
         path: of the file.
         deadline_s: as in `persistently`, for each read.
+        on_read: called after each read.
     """
 
-    def __init__(self, storage: Storage, path: str, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        path: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         self._storage = storage
         self._path = path
         self._deadline_s = deadline_s
+        self._on_read = on_read
         self._place = 0
         self._inner: BinaryIO | None = None
         self._persist(self._opened)
@@ -125,6 +148,7 @@ class PersistentReader(io.BufferedIOBase):
         """Read up to `size` bytes; all that is left where it is None or negative."""
         found = self._persist(lambda: self._opened().read(-1 if size is None else size))
         self._place += len(found)
+        self._on_read()
         return found
 
     def read1(self, size: int = -1, /) -> bytes:

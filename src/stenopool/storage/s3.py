@@ -38,6 +38,10 @@ class S3Storage(BucketStorage):
     """
 
     page_keys: ClassVar[int] = 1000
+    options: ClassVar[Mapping[str, Any]] = {
+        # A connection that hangs is given up in time for another try; `retrying` tries again.
+        "config_kwargs": {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 1}}
+    }
 
     @cached_property
     def files(self) -> AbstractFileSystem:
@@ -45,6 +49,7 @@ class S3Storage(BucketStorage):
         files = super().files
         if files.session is None:
             files.session = _session(files.kwargs)
+            files.retries = 2
         return files
 
     def stat(self, path: str) -> FileRef:

@@ -219,6 +219,7 @@ def test_a_worker_killed_at_any_moment_costs_no_row_and_doubles_none(
     assert orphans() == []
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_node_killed_at_any_moment_costs_no_row_and_doubles_none(when, table, orphans, tmp_path):
     override = when == "before"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 import pyarrow as pa
 from ray.data._internal.arrow_block import _BATCH_SIZE_PRESERVING_STUB_COL_NAME as ROWS_ALONE
 
-from stenopool.distributed.references import writable
+from stenopool.distributed.planning import writable
 from stenopool.distributed.visibility import require_visible
 from stenopool.errors import InvalidOptionError, NotFoundError, StorageError
 from stenopool.storage import open_storage

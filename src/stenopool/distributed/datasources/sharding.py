@@ -17,7 +17,7 @@ from stenopool.distributed.cluster import connected
 from stenopool.distributed.datasources.listing import list_files
 from stenopool.distributed.datasources.location import find_folder, find_source
 from stenopool.distributed.datasources.reading import opened
-from stenopool.distributed.references import writable
+from stenopool.distributed.planning import writable
 from stenopool.distributed.visibility import Place, require_visible, sampled, this_node
 from stenopool.errors import (
     AlreadyExistsError,
