@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import subprocess
 import threading
@@ -12,10 +13,13 @@ import pytest
 
 from faults.conftest import clips
 from stenopool.catalog import engine
+from stenopool.distributed.planning import reference_table
+from stenopool.distributed.reading import UnitReader
 from stenopool.distributed.requesting import Request
 from stenopool.distributed.run import transcribe
 from stenopool.errors import StenopoolError
 from stenopool.model import TranscribeOptions
+from stenopool.storage import open_storage
 
 pytestmark = pytest.mark.integration
 
@@ -77,3 +81,17 @@ def test_a_full_disk_ends_the_run_with_a_line_and_it_goes_on_when_there_is_room(
     record = transcribe(request, settings)
     assert record.done == 6
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(6, 6)]
+
+
+def test_a_task_leaves_its_process_with_the_memory_limit_that_it_had(folder, settings):
+    # Guard: `limited_memory`; Ray gives the process to the tasks of others.
+    clips(folder, 1)
+    file = next(open_storage(str(folder)).list())
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    reader = UnitReader(str(folder), vad=False, block_windows=4, settings=settings)
+    blocks = reader(reference_table([(file, "0" * 32)]))
+    next(blocks)
+    within = resource.getrlimit(resource.RLIMIT_DATA)
+    blocks.close()
+    assert within != before
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

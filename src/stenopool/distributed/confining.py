@@ -95,6 +95,17 @@ def limit_memory(growth_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
+@contextmanager
+def limited_memory(growth_bytes: int) -> Iterator[None]:
+    """The same for as long as the block lasts, in a process that others use afterwards."""
+    former = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_memory(growth_bytes)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, former)
+
+
 def data_bytes() -> int:
     """What counts against the limit in this process now (bytes)."""
     with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no path of a user

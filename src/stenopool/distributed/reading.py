@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import pyarrow as pa
 
 from stenopool.audio import read_units
-from stenopool.distributed.confining import guard, limit_memory
+from stenopool.distributed.confining import guard, limited_memory
 from stenopool.distributed.visibility import require_visible
 from stenopool.errors import (
     AccessDeniedError,
@@ -108,7 +108,11 @@ class UnitReader:
         A reference with `units_done` gives its other units alone. Where this node does not see
         the recordings, or their storage is gone, the last row is one of `RUN_FAILED`.
         """
-        limit_memory(self._settings.recording_bytes)
+        # Ray gives the process to other tasks afterwards, also to those of a user's own script.
+        with limited_memory(self._settings.recording_bytes):
+            yield from self._blocks(references)
+
+    def _blocks(self, references: pa.Table) -> Iterator[pa.Table]:
         rows: list[dict[str, Any]] = []
         asked = references.to_pylist()
         try:

@@ -95,7 +95,12 @@ def test_a_reader_sees_one_generation_of_a_folder_that_is_replaced(target):
 
     def look():
         while not done.is_set():
-            seen.add(len(os.listdir(target)))  # noqa: PTH208  one call of the system
+            folder = os.open(target, os.O_RDONLY)
+            names = os.listdir(folder)  # noqa: PTH208 - of the folder that is open
+            # One that was replaced between the two calls is cleared, and no longer the target.
+            if os.path.samestat(os.fstat(folder), os.stat(target)):  # noqa: PTH116
+                seen.add(len(names))
+            os.close(folder)
 
     reader = threading.Thread(target=look)
     reader.start()
