@@ -15,7 +15,7 @@ import pytest
 
 from acceptance.conftest import AUDIO
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.proof]
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 GUIDE = Path(__file__).parents[2] / "examples" / "guide"
 MODEL = AUDIO.parent / "models" / "digits"

@@ -19,7 +19,7 @@ from stenopool.distributed.clusters import control
 from stenopool.distributed.clusters.processes import MARK, is_running, marked
 from stenopool.errors import ClusterError
 
-pytestmark = [pytest.mark.integration, pytest.mark.proof, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
