@@ -36,7 +36,19 @@ class ProcessId:
 
     def is_alive(self) -> bool:
         """Whether it is there; meant for one of this machine."""
-        try:
-            return psutil.Process(self.pid).create_time() == self.started
-        except psutil.NoSuchProcess:
-            return False
+        return is_running(self.pid, self.started)
+
+
+def is_running(pid: int, started: float) -> bool:
+    """Whether a process of this machine is still there; one that has ended but waits is not.
+
+    Args:
+        pid: its number.
+        started: when it began (seconds since 1970), as `psutil` said it.
+    """
+    try:
+        found = psutil.Process(pid)
+        same = abs(found.create_time() - started) < 0.1
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

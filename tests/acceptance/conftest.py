@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import commands
 from stenopool.cli.app import run as run_command
 
 AUDIO = Path(__file__).parents[3] / "shared" / "audio"
@@ -50,20 +48,5 @@ def select(command):
 @pytest.fixture
 def start(home):
     """`start("transcribe", …)`: the command as a process of its own, with a Ray of its own."""
-    processes = []
-
-    def begin(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stenopool", *map(str, arguments)],
-            env={**os.environ, "STENOPOOL_HOME": str(home)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.communicate()
+    with commands(home) as begin:
+        yield begin

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from commands import commands
 from distributed.conftest import folder, rows, run, settings, speech, write_wav
 from stenopool.catalog import open_catalog, parse_name
 from stenopool.catalog.ledger import Ledger
 
 __all__ = ["folder", "rows", "run", "settings"]
 
-BIN = Path(sys.executable).parent
 DEADLINE_S = 240
 SAME = "path, text, duration_s, speech_s, language, to_json(segments) AS segments, error_class"
 
@@ -24,25 +20,8 @@ SAME = "path, text, duration_s, speech_s, language, to_json(segments) AS segment
 @pytest.fixture
 def command(settings):
     """`command(*words, **variables)`: start `stenopool` with the test's home."""
-    started = []
-
-    def start(*words, **variables):
-        environment = {"STENOPOOL_HOME": str(settings.home), "RAY_USAGE_STATS_ENABLED": "0"}
-        process = subprocess.Popen(
-            [BIN / "stenopool", *map(str, words)],
-            env=os.environ | environment | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    with commands(settings.home) as start:
+        yield start
 
 
 def ends(process, code=0):

@@ -100,18 +100,29 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-def patiently(call: Callable[[], T], *, deadline_s: float = PATIENCE_S) -> T:
+def is_busy(error: BaseException) -> bool:
+    """Whether an error says that the catalog is locked or away."""
+    return isinstance(error, CatalogBusyError)
+
+
+def patiently(
+    call: Callable[[], T],
+    *,
+    passes: Callable[[BaseException], bool] = is_busy,
+    deadline_s: float = PATIENCE_S,
+) -> T:
     """What `call` returns, called again while the catalog is locked or away.
 
     Args:
         call: may run several times.
+        passes: whether an error may be gone a moment later.
         deadline_s: no new attempt starts later than this (s).
 
     Raises:
-        CatalogBusyError: it stayed so.
+        CatalogBusyError: it stayed so; or another error of `passes`, or the first other one.
     """
     tries = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(CatalogBusyError),
+        retry=tenacity.retry_if_exception(passes),
         wait=tenacity.wait_random_exponential(0.1, max=5),
         stop=tenacity.stop_after_delay(deadline_s),
         reraise=True,

@@ -15,15 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import tenacity
-
 from stenopool.catalog import tables
-from stenopool.catalog.engine import PATIENCE_S
+from stenopool.catalog.engine import PATIENCE_S, is_busy, patiently
 from stenopool.catalog.ids import TranscriptIds
 from stenopool.catalog.transcripts import transcript_schema
 from stenopool.errors import (
     AlreadyExistsError,
-    CatalogBusyError,
     CatalogError,
     NotFoundError,
     RunFailedError,
@@ -50,9 +47,6 @@ COMMIT_PROPERTY: Final = "stenopool.commit-id"
 """The snapshot property that tells whether a commit landed whose answer was lost."""
 
 MAIN: Final = "main"
-
-LEAST_WAIT_S: Final = 0.1
-MOST_WAIT_S: Final = 5.0
 
 
 def write_files(metadata: TableMetadata, io: FileIO, rows: pa.Table) -> list[DataFile]:
@@ -220,7 +214,7 @@ class Ledger:
         def put(change: Transaction, properties: dict[str, str]) -> None:
             if self._branch == MAIN and self._replace:
                 self._delete(change, properties, rows["transcript_id"].to_pylist())
-            _append(change, files, self._branch, properties)
+            tables.append_files(change, files, properties, branch=self._branch)
 
         return self._commit(put, lambda: self._head_of(self._branch) == self._head)
 
@@ -255,7 +249,7 @@ class Ledger:
 
         if plan.twice and self._replace:
             self._delete(change, properties, plan.twice)
-        _append(change, plan.files, MAIN, properties)
+        tables.append_files(change, plan.files, properties)
         own = [snapshot.snapshot_id for snapshot in self._ancestry(self._run_id)]
         ManageSnapshots(change).remove_branch(self._run_id).commit()
         # Without this a table would carry each of the commits of every run for ever.
@@ -322,9 +316,7 @@ class Ledger:
             if not fits():
                 return False
             # PyIceberg would try again on top of whatever came between.
-            known = self._table.metadata
-            alone = {**known.properties, "commit.retry.num-retries": "0"}
-            self._table.metadata = known.model_copy(update={"properties": alone})
+            tables.try_once(self._table)
             with (
                 tables.committing(self._catalog.iceberg, self._target),
                 self._table.transaction() as transaction,
@@ -332,16 +324,11 @@ class Ledger:
                 change(transaction, properties)
             return True
 
-        tries = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, (*lost, CatalogBusyError)) or is_passing(error)
-            ),
-            wait=tenacity.wait_random_exponential(LEAST_WAIT_S, max=MOST_WAIT_S),
-            stop=tenacity.stop_after_delay(self._patience_s),
-            reraise=True,
-        )
+        def passes(error: BaseException) -> bool:
+            return isinstance(error, lost) or is_busy(error) or is_passing(error)
+
         try:
-            done = tries(attempt)
+            done = patiently(attempt, passes=passes, deadline_s=self._patience_s)
         except lost as error:
             raise CatalogError(
                 f"table {self._target} was changed by others again and again for "
@@ -446,12 +433,3 @@ def _id_parts(table: Table, branch: str | None) -> Iterator[pa.Array]:
     with scan.to_arrow_batch_reader() as batches:
         for batch in batches:
             yield batch.column(0)
-
-
-def _append(
-    change: Transaction, files: Sequence[DataFile], branch: str, properties: dict[str, str]
-) -> None:
-    update = change.update_snapshot(snapshot_properties=properties, branch=branch)
-    with update.fast_append() as append:
-        for file in files:
-            append.append_data_file(file)

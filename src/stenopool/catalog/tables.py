@@ -19,11 +19,12 @@ from stenopool.storage import open_storage
 from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io import FileIO
+    from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
     from sqlalchemy import Engine
@@ -172,6 +173,26 @@ def committing(iceberg: SqlCatalog, name: ObjectName) -> Iterator[None]:
     """Translate what goes wrong with the database or the storage during a commit."""
     with reaching(iceberg.engine.url), translated(f"table {name}"):
         yield
+
+
+def try_once(table: Table) -> None:
+    """Let the next commit of a table, as it is here, not be tried again by PyIceberg itself."""
+    properties = {**table.metadata.properties, "commit.retry.num-retries": "0"}
+    table.metadata = table.metadata.model_copy(update={"properties": properties})
+
+
+def append_files(
+    change: Transaction,
+    files: Sequence[DataFile],
+    properties: dict[str, str],
+    *,
+    branch: str = "main",
+) -> None:
+    """Add files that are written to a branch, in a snapshot with these properties."""
+    update = change.update_snapshot(snapshot_properties=properties, branch=branch)
+    with update.fast_append() as append:
+        for file in files:
+            append.append_data_file(file)
 
 
 def load(iceberg: SqlCatalog, name: ObjectName) -> Table:

@@ -217,19 +217,14 @@ class TableWrite:
         self._table = table = self._catalog.table(self._name)
         if override:
             # PyIceberg would try again with the old plan, which does not delete what came between.
-            properties = {**table.metadata.properties, "commit.retry.num-retries": "0"}
-            table.metadata = table.metadata.model_copy(update={"properties": properties})
+            tables.try_once(table)
         with table.transaction() as change:
             if override and table.current_snapshot() is not None:
                 change.delete(AlwaysTrue(), {WRITE_PROPERTY: self.write_id})
             self._append(change, files)
 
     def _append(self, change: Transaction, files: Sequence[DataFile]) -> None:
-        properties = {WRITE_PROPERTY: self.write_id}
-        update = change.update_snapshot(snapshot_properties=properties)
-        with update.fast_append() as append:
-            for file in files:
-                append.append_data_file(file)
+        tables.append_files(change, files, {WRITE_PROPERTY: self.write_id})
 
     def _is_committed(self) -> bool:
         """Whether the catalog took the commit, even if its answer was lost."""

@@ -73,13 +73,10 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was interrupted or failed; what it did is not done again."""
-    from stenopool.catalog import open_catalog
-    from stenopool.cli.transcribe import finish, on_cluster
+    from stenopool.cli.transcribe import finish
     from stenopool.distributed.requesting import request_of
 
-    settings = on_cluster(Settings.from_env(), cluster)
-    with open_catalog(settings) as catalog:
-        found = find_run(run, catalog)
+    settings, found = taken_up(run, cluster)
     if found.state == "succeeded":
         console.tell(f"run {found.run_id} has ended well; there is nothing to go on with")
         return
@@ -98,14 +95,25 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Do the failed recordings of a run again, and only these; the new rows replace theirs."""
-    from stenopool.catalog import open_catalog
-    from stenopool.cli.transcribe import finish, on_cluster
+    from stenopool.cli.transcribe import finish
     from stenopool.distributed.requesting import retry_of
+
+    settings, found = taken_up(run, cluster)
+    finish(retry_of(found, tuple(classes or ())), settings, as_json=as_json)
+
+
+def taken_up(text: str, cluster: str | None) -> tuple[Settings, RunRecord]:
+    """The run that is named, and the settings for doing it on a cluster.
+
+    Raises:
+        UsageError: there is no such run or cluster.
+    """
+    from stenopool.catalog import open_catalog
+    from stenopool.cli.transcribe import on_cluster
 
     settings = on_cluster(Settings.from_env(), cluster)
     with open_catalog(settings) as catalog:
-        found = find_run(run, catalog)
-    finish(retry_of(found, tuple(classes or ())), settings, as_json=as_json)
+        return settings, find_run(text, catalog)
 
 
 def find_run(text: str, catalog: Catalog) -> RunRecord:

@@ -27,7 +27,7 @@ from stenopool.distributed.watchdog import is_overdue
 from stenopool.errors import CrashedError, OutOfMemoryError, RecordingError, TimedOutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from stenopool.distributed.cluster import Layout
 
@@ -94,13 +94,14 @@ def in_process(pickled: bytes) -> pa.Table:
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, pass_fds=(theirs,)
             )
         os.close(theirs)
+        overdue = True  # also where this is interrupted
         try:
             overdue = is_overdue(ours)
         finally:
             os.close(ours)
-            if process.poll() is None and not _ends(process):
+            if overdue:
                 process.kill()
-        code = process.wait()
+        code = _ended(process)
         if not overdue and code == 0:
             with pa.memory_map(str(answer)) as file:
                 return pa.ipc.open_stream(file).read_all()
@@ -110,13 +111,13 @@ def in_process(pickled: bytes) -> pa.Table:
     return failed(task, ending(path, code, last, overdue=overdue))
 
 
-def _ends(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process that has closed its pipe is about to end by itself."""
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of a process that has closed its pipe; it is killed if it stays."""
     try:
-        process.wait(10)
+        return process.wait(10)
     except subprocess.TimeoutExpired:
-        return False
-    return True
+        process.kill()
+        return process.wait()
 
 
 def ending(path: str, code: int, words: str, *, overdue: bool) -> RecordingError:
@@ -161,13 +162,8 @@ def main() -> None:
         limit_memory(task.work.memory_bytes + task.work.settings.recording_bytes)
     transcriber = Transcriber(task.work)
     with pa.OSFile(answer, "wb") as file, pa.ipc.new_stream(file, part_schema()) as stream:
-        for table in _parts(task.reader(task.references), transcriber):
-            stream.write_table(table)
-
-
-def _parts(units: Iterable[pa.Table], transcriber: Transcriber) -> Iterator[pa.Table]:
-    for table in units:
-        yield transcriber(table)
+        for units in task.reader(task.references):
+            stream.write_table(transcriber(units))
 
 
 if __name__ == "__main__":

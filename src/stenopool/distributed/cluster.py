@@ -25,7 +25,7 @@ ENGINE_MEMORY_SHARE = 0.5
 """Of a machine's memory that models may fill together."""
 
 READER_BYTES = 300_000_000
-"""Memory of a reading task: its libraries, the VAD's model and about a unit of audio."""
+"""Memory that a reading task declares: its libraries, the VAD's model and about a unit of audio."""
 
 SPARE_BYTES = 2 << 30
 """An engine may take twice its model's memory and so much more: stacks and arenas count too."""
@@ -45,8 +45,6 @@ class Layout:
         engine_threads: CPU threads that one uses.
         reader_cpus: cores that one reading task declares.
         engine_bytes: memory that one engine declares.
-        engine_limit_bytes: memory that one engine on a CPU may take before it is refused more.
-        reader_bytes: memory that one reading task declares.
         block_windows: windows that one engine takes in one call: a few batches.
         device: `cuda` or `cpu`.
         grows: whether nodes may come while the run goes on, and get engines too.
@@ -58,11 +56,14 @@ class Layout:
     engine_threads: int
     reader_cpus: float
     engine_bytes: int
-    engine_limit_bytes: int
-    reader_bytes: int
     block_windows: int
     device: str
     grows: bool = False
+
+    @property
+    def engine_limit_bytes(self) -> int:
+        """Memory that one engine on a CPU may take before it is refused more."""
+        return 2 * self.engine_bytes + SPARE_BYTES
 
 
 def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) -> Layout:
@@ -74,7 +75,6 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
         memory_bytes: memory of the cluster.
         model_bytes: memory that one engine takes.
     """
-    limit = 2 * model_bytes + SPARE_BYTES
     if gpus:
         return Layout(
             engines=gpus,
@@ -83,8 +83,6 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
             engine_threads=max(1, cpus // gpus // 2),
             reader_cpus=1.0,
             engine_bytes=model_bytes,
-            engine_limit_bytes=limit,
-            reader_bytes=READER_BYTES,
             block_windows=128,
             device="cuda",
         )
@@ -98,8 +96,6 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
         engine_threads=threads,
         reader_cpus=1 - ENGINE_CPU_SHARE,
         engine_bytes=model_bytes,
-        engine_limit_bytes=limit,
-        reader_bytes=READER_BYTES,
         block_windows=16,
         device="cpu",
     )

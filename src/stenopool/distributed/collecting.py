@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from stenopool.catalog.ledger import Ledger
     from stenopool.catalog.parts import PartStore
+    from stenopool.distributed.reporting import Tally
 
 COMMIT_EVERY_S = 5.0
 COMMIT_ROWS = 4096
@@ -45,17 +46,18 @@ class Collector:
     Args:
         ledger: the run's branch.
         store: keeps the parts of recordings that are not complete.
+        tally: counts the bytes that are written.
     """
 
-    def __init__(self, ledger: Ledger, store: PartStore) -> None:
+    def __init__(self, ledger: Ledger, store: PartStore, tally: Tally) -> None:
         self._ledger = ledger
         self._store = store
+        self._tally = tally
         self._ready: list[pa.Table] = []
         self._parts: dict[str, dict[int, dict[str, Any]]] = {}
         self._unkept: list[dict[str, Any]] = []
         self._closed: set[str] = set()
         self._committed_at = time.monotonic()
-        self._written_bytes = 0
 
     def resume(self) -> None:
         """Take up the parts that an interrupted run has kept."""
@@ -117,7 +119,8 @@ class Collector:
         """
         if self._ready:
             rows = pa.concat_tables(self._ready)
-            self._written_bytes += self._ledger.commit(rows, write_files if here else _written)
+            write = write_files if here else _written
+            self._tally.written_bytes += self._ledger.commit(rows, write)
             self._ready = []
         if self._unkept:
             # Not those of recordings that came to their end meanwhile.
@@ -126,11 +129,6 @@ class Collector:
                 self._store.keep(pa.Table.from_pylist(left, part_schema()))
             self._unkept = []
         self._committed_at = time.monotonic()
-
-    def taken_bytes(self) -> int:
-        """Bytes of the table's files that were written since this was last asked."""
-        written, self._written_bytes = self._written_bytes, 0
-        return written
 
 
 def _written(metadata: TableMetadata, io: FileIO, rows: pa.Table) -> Sequence[DataFile]:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 import ray
 
 from stenopool.distributed.alone import transcribed_alone
-from stenopool.distributed.pipeline import cluster_layout, transcribed_parts
-from stenopool.distributed.reading import UnitReader
+from stenopool.distributed.pipeline import cluster_layout, transcribed_parts, unit_reader
 from stenopool.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from stenopool.catalog import Source
     from stenopool.distributed.cluster import Layout
+    from stenopool.distributed.reporting import Tally
     from stenopool.distributed.transcribing import Work
     from stenopool.settings import Settings
 
@@ -47,18 +47,14 @@ class Passes:
         work: for the engines; where they run is filled in here.
         source: where the recordings lie.
         settings: where models are.
-
-    Attributes:
-        engine_capacity_s: seconds of all engines together, busy or not.
-        nodes_lost: nodes that were there and went.
+        tally: counts the engines' time and the nodes that were there and went.
     """
 
-    def __init__(self, work: Work, source: Source, settings: Settings) -> None:
+    def __init__(self, work: Work, source: Source, settings: Settings, tally: Tally) -> None:
         self._work = work
         self._source = source
         self._settings = settings
-        self.engine_capacity_s = 0.0
-        self.nodes_lost = 0
+        self._tally = tally
 
     def parts(self, references: pa.Table, attempt: int) -> Generator[pa.Table | None]:
         """Transcribe recordings; yields tables of `part_schema`, None when none came lately.
@@ -88,8 +84,8 @@ class Passes:
                     references, self._source, work, layout, one_by_one=one_by_one
                 )
         finally:
-            self.engine_capacity_s += layout.engines * (time.monotonic() - started)
-            self.nodes_lost += len(before - _alive())
+            self._tally.engine_capacity_s += layout.engines * (time.monotonic() - started)
+            self._tally.nodes_lost += len(before - _alive())
 
     def require_one(self, references: pa.Table) -> None:
         """Check that recordings of which none came through are not all lost.
@@ -113,12 +109,7 @@ class Passes:
 
     def _alone(self, references: pa.Table, work: Work, layout: Layout) -> Generator[pa.Table]:
         # Ray is not there in those processes, and cannot say which node they are on.
-        reader = UnitReader(
-            self._source.root,
-            vad=work.options.vad,
-            block_windows=layout.block_windows,
-            settings=work.settings,
-        )
+        reader = unit_reader(self._source, work, layout)
         yield from transcribed_alone(references, reader, work, layout)
 
 

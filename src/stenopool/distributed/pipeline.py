@@ -13,7 +13,7 @@ import ray
 import ray.data
 
 from stenopool.asr.models import find_model
-from stenopool.distributed.cluster import Layout, plan_layout, quiet_ray_data
+from stenopool.distributed.cluster import READER_BYTES, Layout, plan_layout, quiet_ray_data
 from stenopool.distributed.planning import BLOCK_BYTES
 from stenopool.distributed.reading import UnitReader
 from stenopool.distributed.references import RecordingReferences
@@ -70,7 +70,7 @@ def require_memory(layout: Layout, options: TranscribeOptions) -> None:
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
     largest = max((node["Resources"].get("memory", 0.0) for node in nodes), default=0.0)
-    needed = layout.engine_bytes + layout.reader_bytes
+    needed = layout.engine_bytes + READER_BYTES
     if largest < needed:
         raise RunFailedError(
             f"model '{options.model}' needs {needed / 1e9:.1f} GB of memory on one node, and no "
@@ -119,9 +119,9 @@ def transcribed_parts(
     blocks = RecordingReferences(references, tasks=8 * layout.engines, alone=one_by_one)
     size_bytes = pc.sum(references["size_bytes"]).as_py() or 0
     engines = min(layout.engines, max(blocks.blocks, size_bytes // BLOCK_BYTES))
-    reader = unit_reader(references, source, work, layout)
+    reader = unit_reader(source, work, layout, place=_place(references, source))
     # Not what Ray would do, which is to try again for ever what ends its process.
-    once = {"max_retries": 0, "memory": layout.reader_bytes}
+    once = {"max_retries": 0, "memory": READER_BYTES}
     dataset = (
         ray.data.read_datasource(
             # The number is given so that Ray does not split the blocks further.
@@ -162,14 +162,20 @@ def transcribed_parts(
     yield from polled(tables(), stop)
 
 
-def unit_reader(references: pa.Table, source: Source, work: Work, layout: Layout) -> UnitReader:
-    """What reads the recordings of a run, on any node."""
-    place = Place(
+def _place(references: pa.Table, source: Source) -> Place:
+    """Where the recordings lie, so that a node that does not see their folder says so at once."""
+    return Place(
         name=source.name,
         root=source.root,
         home_node=this_node().node_id,
         samples=sampled(_Files(references)),
     )
+
+
+def unit_reader(
+    source: Source, work: Work, layout: Layout, *, place: Place | None = None
+) -> UnitReader:
+    """What reads the recordings of a run; without a place also where Ray is not."""
     return UnitReader(
         source.root,
         vad=work.options.vad,

@@ -114,9 +114,9 @@ def make_plan(
             on_listed(listed)
     on_listed(listed)
     references = pa.concat_tables(wanted) if wanted else REFERENCE_SCHEMA.empty_table()
-    order = [("size_bytes", "descending"), ("path", "ascending")]
-    references = references.take(pc.sort_indices(references, order)).combine_chunks()
-    return Plan(references=references, listed=listed, skipped=skipped, resumed=resumed)
+    return Plan(
+        references=longest_first(references), listed=listed, skipped=skipped, resumed=resumed
+    )
 
 
 def retry_plan(rows: pa.Table, *, own: TranscriptIds) -> Plan:
@@ -131,13 +131,18 @@ def retry_plan(rows: pa.Table, *, own: TranscriptIds) -> Plan:
     units = pa.nulls(left.num_rows, REFERENCE_SCHEMA.field("units_done").type)
     references = left.append_column("units_done", units)
     references = references.select(REFERENCE_SCHEMA.names).cast(REFERENCE_SCHEMA)
-    order = [("size_bytes", "descending"), ("path", "ascending")]
     return Plan(
-        references=references.take(pc.sort_indices(references, order)).combine_chunks(),
+        references=longest_first(references),
         listed=rows.num_rows,
         skipped=0,
         resumed=int(done.sum()),
     )
+
+
+def longest_first(references: pa.Table) -> pa.Table:
+    """References by falling size; those of one size by path."""
+    order = [("size_bytes", "descending"), ("path", "ascending")]
+    return references.take(pc.sort_indices(references, order)).combine_chunks()
 
 
 def without_units(references: pa.Table, done: Mapping[str, list[int]]) -> pa.Table:

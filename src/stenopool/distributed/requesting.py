@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import secrets
-import socket
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -179,7 +178,9 @@ def is_alive(record: RunRecord) -> bool:
     if record.state != "running":
         return False
     details = record.details
-    if details.get("host") != socket.gethostname():
-        return True  # another machine's processes cannot be seen from here
-    started = details.get("process_started", 0.0)
-    return ProcessId(host=details["host"], pid=details["pid"], started=started).is_alive()
+    process = ProcessId(
+        host=details.get("host", ""),
+        pid=details.get("pid", 0),
+        started=details.get("process_started", 0.0),
+    )
+    return not process.is_here or process.is_alive()

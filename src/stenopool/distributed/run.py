@@ -192,9 +192,9 @@ class Run:
         from stenopool.distributed.passes import ATTEMPTS, Passes
 
         with connected(self.settings.ray_address):
-            collector = Collector(self.ledger, self.store)
+            collector = Collector(self.ledger, self.store, self._tally)
             collector.resume()
-            passes = Passes(self._work(), self.job.source, self.settings)
+            passes = Passes(self._work(), self.job.source, self.settings, self._tally)
             left = self._plan.references
             for attempt in ATTEMPTS:
                 self._tally.tried(attempt, len(left))
@@ -232,10 +232,6 @@ class Run:
         finally:
             parts.close()
             collector.commit(here=True)
-            self._tally.written_bytes += collector.taken_bytes()
-            self._tally.engine_capacity_s += passes.engine_capacity_s
-            self._tally.nodes_lost += passes.nodes_lost
-            passes.engine_capacity_s, passes.nodes_lost = 0.0, 0
 
     def _left(self, references: pa.Table) -> pa.Table:
         """The recordings that have no row, whoever wrote it."""

@@ -11,6 +11,8 @@ from contextlib import suppress
 
 import psutil
 
+from stenopool import processes
+
 MARK = "STENOPOOL_NODE"
 """Variable whose value is a cluster's marker, a dot and a node's number."""
 
@@ -26,14 +28,7 @@ def identity(pid: int | None = None) -> tuple[int, float]:
 
 def is_running(process: tuple[int, float] | None) -> bool:
     """Whether a process of that identity is still there; one that has ended but waits is not."""
-    if process is None:
-        return False
-    try:
-        found = psutil.Process(process[0])
-        same = abs(found.create_time() - process[1]) < 0.1
-        return same and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return process is not None and processes.is_running(*process)
 
 
 def marked(marker: str, number: int | None = None) -> list[psutil.Process]:
