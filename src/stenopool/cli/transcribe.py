@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,10 +16,12 @@ from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from stenopool.distributed.estimating import Estimate
     from stenopool.distributed.requesting import Request
+    from stenopool.distributed.run import Progress
     from stenopool.model import RunRecord
 
 DEFAULTS = TranscribeOptions()
@@ -132,10 +136,14 @@ def run_watched(request: Request, settings: Settings) -> RunRecord:
     """The run with its progress on the terminal; Ctrl-C and SIGTERM end it cleanly."""
     from stenopool.distributed.run import transcribe as run
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    log = settings.home / "logs" / "libraries.log"
     try:
-        log = settings.home / "logs" / "libraries.log"
-        with console.libraries_to(log), watched() as on_progress:
+        with interrupts() as check, console.libraries_to(log), watched() as show:
+
+            def on_progress(progress: Progress) -> None:
+                check()
+                show(progress)
+
             return run(request, settings, on_progress)
     except KeyboardInterrupt:
         console.tell(
@@ -143,12 +151,33 @@ def run_watched(request: Request, settings: Settings) -> RunRecord:
             "and so does `stenopool resume`"
         )
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], None]]:
+    """Make Ctrl-C and SIGTERM a KeyboardInterrupt; gives a function that raises a lost one again.
+
+    An exception that a signal raises while a library cleans up (in a `__del__`, or in Cython's
+    `__dealloc__` as Ray's references have it) is printed and forgotten by Python.
+    """
+    came = threading.Event()
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if came.is_set():
+            raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show_result(record: RunRecord, *, as_json: bool = False) -> None:
