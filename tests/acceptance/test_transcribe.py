@@ -124,6 +124,7 @@ def test_ten_kinds_of_broken_file_are_ten_rows_and_spoil_nothing(command, select
             assert row["text"]
             assert row["error_class"] is None
     assert "10 failed" in out
+    assert "stenopool retry 2" in out  # with the run's id, which begins with the year
 
 
 def test_a_truncated_recording_is_read_as_far_as_it_goes_and_says_so(command, select, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from stenopool.catalog.ledger import Ledger
 
 __all__ = ["folder", "rows", "run", "settings"]
 
-DEADLINE_S = 240
+DEADLINE_S = float(os.environ.get("DEADLINE_S", "240"))
 SAME = "path, text, duration_s, speech_s, language, to_json(segments) AS segments, error_class"
 
 

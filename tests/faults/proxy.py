@@ -26,7 +26,8 @@ class Proxy(ThreadingHTTPServer):
 
     Attributes:
         done: how often each fault was done.
-        gone: whether nothing is answered any more.
+        gone: whether every connection is closed without an answer.
+        hung: whether every connection stays open without one.
     """
 
     daemon_threads = True
@@ -37,6 +38,8 @@ class Proxy(ThreadingHTTPServer):
         self.share = share
         self.faults = faults
         self.gone = False
+        self.hung = False
+        self.woken = threading.Event()
         self.done = Counter()
         self._random, self._lock = random.Random(seed), threading.Lock()
 
@@ -72,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
     do_PUT = do_POST = do_DELETE = do_HEAD  # noqa: N815 - http.server's names
 
     def hand_on(self, fault):
+        if self.server.hung:
+            self.server.woken.wait()
         if self.server.gone or fault == "drop":
             self.close_connection = True
             return
@@ -121,5 +126,6 @@ def proxy(endpoint, seed, share=0.5, faults=FAULTS):
         try:
             yield server
         finally:
+            server.woken.set()
             server.shutdown()
             thread.join()

@@ -1,17 +1,22 @@
-"""Full disk, locked catalog: a clear line or a wait, and nothing broken after it."""
+"""What is wrong with a run's places is a clear line or a wait, and nothing is broken after it."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
-from faults.conftest import clips
+from faults.conftest import clips, ends
+from stenopool.asr.models import RECORD, demo_folder
 from stenopool.catalog import engine
 from stenopool.distributed.planning import reference_table
 from stenopool.distributed.reading import UnitReader
@@ -55,6 +60,82 @@ def small_disk(tmp_path):
         pytest.skip("a small disk is a mount, which needs root")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def writable(place, can):
+    how = f"remount,{'rw' if can else 'ro'}"
+    subprocess.run(["mount", "-o", how, str(place)], check=True)
+
+
+def test_a_home_that_is_read_only_is_one_clear_line_and_works_again_when_it_is_not(
+    command, folder, small_disk
+):
+    # Guard: `disk_trouble`; without it the first that is written gives a traceback.
+    clips(folder, 2)
+    home = small_disk / "home"
+    words = ("transcribe", folder, "--to", "T", "--engine", "fake", "--model", "fake")
+    for made in (False, True):
+        if made:
+            ends(command("tables", STENOPOOL_HOME=str(home)))
+        writable(small_disk, can=False)
+        for line in (words, ("tables",), ("runs",)):
+            said = ends(command(*line, STENOPOOL_HOME=str(home)), 3)
+            assert len(said.splitlines()) == 1, said
+            assert str(home) in said
+        writable(small_disk, can=True)
+    assert "2 transcribed" in ends(command(*words, STENOPOOL_HOME=str(home)))
+
+
+def test_a_disk_that_is_full_is_one_clear_line_of_the_command(command, folder, small_disk):
+    # Guard: `disk_trouble`.
+    clips(folder, 2)
+    with (small_disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 1024):
+            pass
+    words = ("transcribe", folder, "--to", "T", "--engine", "fake", "--model", "fake")
+    said = ends(command(*words, STENOPOOL_WAREHOUSE=str(small_disk / "warehouse")), 3)
+    assert len(said.splitlines()) == 1, said
+    assert "No space left on device" in said
+    (small_disk / "filler").unlink()
+    done = ends(command(*words, STENOPOOL_WAREHOUSE=str(small_disk / "warehouse")))
+    assert "2 transcribed" in done
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_clock_that_jumps_all_the_time_costs_no_row_and_no_wait(run, rows, folder, days):
+    # Guard: waits are measured by the clock that no one sets; leases compare no times at all.
+    clips(folder, 12)
+    with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+
+        def jump(progress):
+            clock.shift(timedelta(days=days))
+            if progress.run.done >= 4 and not stopped:
+                stopped.append(progress.run.run_id)
+                raise KeyboardInterrupt
+
+        stopped = []
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, model="fake:slow=0.2", vad=False, on_progress=jump)
+        record = run(folder, model="fake:slow=0.2", vad=False, on_progress=jump)
+    assert record.run_id == stopped[0]  # it was taken up, whatever its date
+    assert (record.listed, record.done) == (12, 12)
+    assert 0 < record.wall_s < 200
+    assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(12, 12)]
+
+
+def test_a_model_that_fits_on_no_node_is_said_before_anything_starts(
+    command, folder, settings, tmp_path
+):
+    # Guard: `require_memory`; without it the run waits for memory for ever.
+    clips(folder, 1)
+    model = tmp_path / "huge"
+    shutil.copytree(demo_folder(), model)
+    os.truncate(model / "model.bin", 10**13)  # a hole, not bytes
+    (model / RECORD).write_text('{"revision": "huge"}')
+    words = ("transcribe", folder, "--to", "T", "--model", model)
+    said = ends(command(*words), 3)
+    assert "no node has more than" in said
+    assert "take a smaller model or larger nodes" in said
 
 
 def test_a_full_disk_ends_the_run_with_a_line_and_it_goes_on_when_there_is_room(

@@ -43,8 +43,9 @@ def test_a_bucket_that_delays_throttles_drops_and_lies_gives_the_rows_of_a_good_
     assert rows(query.format("t")) == rows(query.format("good"))
 
 
+@pytest.mark.parametrize("end", ["gone", "hung"])
 def test_a_bucket_that_is_gone_ends_the_run_in_under_two_minutes_and_keeps_what_is_done(
-    command, rows, recordings, s3_endpoint, settings
+    command, rows, recordings, s3_endpoint, settings, end
 ):
     # Guard: `require_there`; without it every recording that is left becomes a row of its own.
     words = (
@@ -53,13 +54,14 @@ def test_a_bucket_that_is_gone_ends_the_run_in_under_two_minutes_and_keeps_what_
     with proxy(s3_endpoint, SEED, share=1.0, faults=("delay",)) as front:
         run = command(*words, "--no-vad", AWS_ENDPOINT_URL=front.url)
         wait_until(lambda: committed(settings), "the first commit")
-        front.gone = True
+        setattr(front, end, True)
         gone_at = time.monotonic()
         said = ends(run, 3)
         assert time.monotonic() - gone_at < 120
         assert "the storage of the recordings is gone" in said
         kept = committed(settings)
-        front.gone = False
+        setattr(front, end, False)
+        front.woken.set()
         ends(command(*words, "--no-vad", AWS_ENDPOINT_URL=front.url))
     assert kept
     assert rows("SELECT count(*), count(DISTINCT transcript_id), count(error) FROM t") == [

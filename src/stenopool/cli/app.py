@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from enum import IntEnum
 from functools import cache
@@ -51,6 +53,10 @@ ORDER = (
     "doctor",
 )
 """How the help lists the commands; Typer would put groups behind all others."""
+
+
+DISK_ERRORS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What a disk says that takes nothing more; for the user to mend, and no defect of ours."""
 
 
 class ExitCode(IntEnum):
@@ -138,10 +144,29 @@ def run(arguments: Sequence[str]) -> int:
     except (UsageError, StenopoolError) as error:
         console.fail(str(error))
         return ExitCode.WRONG_USE if isinstance(error, UsageError) else ExitCode.RUN_FAILED
-    except Exception:  # noqa: BLE001 - Python would leave with 1, which means failed recordings
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - Python leaves with 1, which means failed recordings
+        if (trouble := disk_trouble(error)) is not None:
+            console.fail(trouble)
+        else:
+            traceback.print_exc()
         return ExitCode.RUN_FAILED
     return code if isinstance(code, int) else ExitCode.GOOD
+
+
+def disk_trouble(error: Exception) -> str | None:
+    """What to say where a disk is full or may not be written to; None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    # pyarrow and Ray give the number in the text alone.
+    found = [os.strerror(number) for number in DISK_ERRORS if os.strerror(number) in str(error)]
+    if error.errno not in DISK_ERRORS and not found:
+        return None
+    reason = found[0] if found else error.strerror
+    place = f"'{error.filename}'" if error.filename else "a file of the home or the warehouse"
+    return (
+        f"{place} could not be written: {reason}; mend that, or name another folder with "
+        "STENOPOOL_HOME (the same command goes on with what was committed)"
+    )
 
 
 def wrong_use(error: TyperException) -> int:

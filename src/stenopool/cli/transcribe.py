@@ -205,6 +205,10 @@ def show_result(record: RunRecord, *, as_json: bool = False) -> None:
     if delivered := delivery_line(record):
         console.say(f"  {delivered}")
     console.say(f"  {next_query(record)}")
+    if record.failed and "destination" not in record.details:
+        console.say(
+            f"  stenopool retry {record.run_id} (does these again, once their cause is gone)"
+        )
 
 
 def place(record: RunRecord) -> str:

@@ -16,6 +16,7 @@ from stenopool.errors import InvalidNameError, NotFoundError, StorageError
 from stenopool.model import FileRef
 from stenopool.storage.bucket import BucketStorage
 from stenopool.storage.paths import check_path
+from stenopool.storage.retrying import persistently
 from stenopool.storage.translate import translated
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fsspec import AbstractFileSystem
+
+LIST_DEADLINE_S: Final = 30.0
+"""How long a page of a listing is asked for again (s)."""
 
 _MD5: Final = re.compile("[0-9a-f]{32}")
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -40,7 +44,7 @@ class S3Storage(BucketStorage):
     page_keys: ClassVar[int] = 1000
     options: ClassVar[Mapping[str, Any]] = {
         # A connection that hangs is given up in time for another try; `retrying` tries again.
-        "config_kwargs": {"connect_timeout": 10, "read_timeout": 20, "retries": {"max_attempts": 1}}
+        "config_kwargs": {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 1}}
     }
 
     @cached_property
@@ -49,7 +53,7 @@ class S3Storage(BucketStorage):
         files = super().files
         if files.session is None:
             files.session = _session(files.kwargs)
-            files.retries = 2
+            files.retries = 1  # in all: each of the three that try again multiplies the wait
         return files
 
     def stat(self, path: str) -> FileRef:
@@ -105,9 +109,12 @@ class S3Storage(BucketStorage):
                 page = following.result() if following else None
 
     def _page(self, request: Mapping[str, str | int]) -> Mapping[str, Any]:
-        with translated(f"s3://{request['Bucket']}/{request['Prefix']}".rstrip("/")):
-            page: Mapping[str, Any] = self.files.call_s3("list_objects_v2", **request)
-        return page
+        def ask() -> Mapping[str, Any]:
+            with translated(f"s3://{request['Bucket']}/{request['Prefix']}".rstrip("/")):
+                page: Mapping[str, Any] = self.files.call_s3("list_objects_v2", **request)
+            return page
+
+        return persistently(ask, deadline_s=LIST_DEADLINE_S)
 
     def _key(self, path: str) -> str:
         if _VERSION_MARK in path:
