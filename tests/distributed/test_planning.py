@@ -14,6 +14,7 @@ from stenopool.catalog.ids import TranscriptIds
 from stenopool.distributed.planning import (
     BLOCK_BYTES,
     BLOCK_FILES,
+    MOST_BLOCKS,
     cut_blocks,
     make_plan,
     reference_table,
@@ -96,6 +97,17 @@ def test_a_small_run_is_cut_for_every_core_and_a_tiny_one_is_not_cut():
 
 def test_a_few_hundred_clips_are_dealt_out_in_pieces_so_that_no_engine_waits():
     assert cut_blocks(np.array([9000] * 128), 16) == [16] * 8
+
+
+def test_an_engine_gets_no_more_recordings_at_once_than_it_may_take_with_it():
+    assert cut_blocks(np.array([9000] * 2000), 24, files=8) == [8] * 250
+
+
+def test_ten_million_recordings_make_no_more_blocks_than_a_driver_can_hold():
+    clips = cut_blocks(np.full(10_000_000, 9000), 24, files=8)
+    hours = cut_blocks(np.full(10_000_000, 30_000_000), 24)
+    assert sum(clips) == sum(hours) == 10_000_000
+    assert max(len(clips), len(hours)) <= 1.1 * MOST_BLOCKS
 
 
 def test_references_hold_what_opens_and_names_a_recording():

@@ -65,6 +65,7 @@ def test_a_recording_that_ends_the_engine_is_a_row_and_the_others_are_done(
     assert report["tries"]["3"] < 20  # it was not all of them that were tried alone
 
 
+@pytest.mark.proof
 def test_an_engine_that_dies_of_every_recording_ends_the_run_and_not_each_recording(run, folder):
     # Guard: `Passes.require_one`.
     for i in range(8):

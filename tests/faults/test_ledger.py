@@ -165,3 +165,16 @@ def test_a_published_run_leaves_no_trace_of_its_commits_in_the_table(settings, c
     table = ledger.table.refresh()
     assert "a" not in table.refs()
     assert len(table.metadata.snapshots) == 2  # the empty table, and the publication
+
+
+def test_a_published_run_leaves_no_file_that_listed_its_branch(settings, catalog, rows):
+    ledger = ledger_of(catalog, settings, "a")
+    for number in range(3):
+        ledger.commit(made("a", number))
+    ledger.publish()
+    table = ledger.table.refresh()
+    named = {one.manifest_list for one in table.metadata.snapshots}
+    named |= {m.manifest_path for one in table.metadata.snapshots for m in one.manifests(table.io)}
+    there = (settings.home / "tables").rglob("*.avro")
+    assert {path.name for path in there} == {name.rpartition("/")[2] for name in named}
+    assert numbers(rows) == [0, 1, 2]

@@ -11,6 +11,7 @@ is looked at before anything is added, so no row comes twice whoever repeats wha
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -199,10 +200,11 @@ class Ledger:
             CatalogError: the catalog was away for too long, or others were faster each time.
         """
         plan = _Publication()
-        self._commit(
+        if self._commit(
             lambda change, properties: self._put_branch(change, properties, plan),
             lambda: self._plan(plan),
-        )
+        ):
+            self._clear(plan.branch)
 
     @property
     def _place(self) -> tuple[TableMetadata, FileIO]:
@@ -250,10 +252,21 @@ class Ledger:
         if plan.twice and self._replace:
             self._delete(change, properties, plan.twice)
         tables.append_files(change, plan.files, properties)
-        own = [snapshot.snapshot_id for snapshot in self._ancestry(self._run_id)]
+        plan.branch = list(self._ancestry(self._run_id))
         ManageSnapshots(change).remove_branch(self._run_id).commit()
         # Without this a table would carry each of the commits of every run for ever.
-        ExpireSnapshots(change).by_ids(own).commit()
+        ExpireSnapshots(change).by_ids([one.snapshot_id for one in plan.branch]).commit()
+
+    def _clear(self, branch: Sequence[Snapshot]) -> None:
+        """Remove what listed the branch (its newest snapshot first); its data are main's now."""
+        io, main = self._table.io, self._table.current_snapshot()
+        lists = {snapshot.manifest_list for snapshot in branch}
+        # Each snapshot lists those of the one before it too.
+        listed = {one.manifest_path for one in branch[0].manifests(io)} if branch else set()
+        kept = {one.manifest_path for one in main.manifests(io)} if main else set()
+        for path in lists | (listed - kept):
+            with suppress(OSError):  # only room is lost
+                io.delete(path)
 
     def _delete(self, change: Transaction, properties: dict[str, str], ids: Iterable[str]) -> None:
         from pyiceberg.expressions import In, Reference
@@ -394,6 +407,7 @@ class _Publication:
     at: tuple[int | None, int | None] | None = None
     twice: list[str] = field(default_factory=list)
     files: list[DataFile] = field(default_factory=list)
+    branch: list[Snapshot] = field(default_factory=list)
 
 
 def open_transcripts(catalog: Catalog, target: ObjectName) -> Table:

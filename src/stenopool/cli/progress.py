@@ -81,7 +81,7 @@ def describe(progress: RunProgress) -> str:
     if progress.phase != "transcribing":
         return progress.phase
     if not progress.done_bytes:
-        return f"engines are starting, {console.plural(progress.total, 'recording')} wait"
+        return f"engines are starting for {console.plural(progress.total, 'recording')}"
     parts = [
         f"{run.recordings - progress.resumed:,}/{progress.total:,} recordings",
         f"{console.clock(run.audio_s)} of audio",

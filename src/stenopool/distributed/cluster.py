@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import ray
 
+from stenopool.distributed.clusters.environment import RAY_ENVIRONMENT
 from stenopool.distributed.clusters.gcs import Head, dialled
 from stenopool.errors import RunFailedError
 
@@ -45,7 +46,7 @@ class Layout:
         engine_threads: CPU threads that one uses.
         reader_cpus: cores that one reading task declares.
         engine_bytes: memory that one engine declares.
-        block_windows: windows that one engine takes in one call: a few batches.
+        block_windows: windows that an engine takes in one call, and a dead one takes with it.
         device: `cuda` or `cpu`.
         grows: whether nodes may come while the run goes on, and get engines too.
     """
@@ -96,7 +97,7 @@ def plan_layout(*, cpus: int, gpus: int, memory_bytes: int, model_bytes: int) ->
         engine_threads=threads,
         reader_cpus=1 - ENGINE_CPU_SHARE,
         engine_bytes=model_bytes,
-        block_windows=16,
+        block_windows=8,
         device="cpu",
     )
 
@@ -129,11 +130,7 @@ def start_ray(address: str | None) -> None:
         InvalidOptionError: it is no address.
         RunFailedError: Ray does not start.
     """
-    # Read by Ray when it starts, and by the processes that it starts.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What the node's memory ran out under is tried again by the run, not for ever by Ray.
-    os.environ.setdefault("RAY_task_oom_retries", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.update(RAY_ENVIRONMENT | os.environ)
     own: dict[str, Any] = {"address": address}
     if address is None:
         memory = psutil.virtual_memory().total * OBJECT_STORE_SHARE

@@ -36,12 +36,16 @@ COMMIT_EVERY_S = 5.0
 COMMIT_ROWS = 4096
 """Rows wait at most so long, or until so many wait with them."""
 
+WRITE_HERE_ROWS = 512
+"""Fewer rows than these are written sooner than a worker is found that writes them."""
+
 
 class Collector:
     """Takes the engines' parts, joins those of long recordings and commits rows to the ledger.
 
-    Workers write the Parquet files; the driver names them in commits. Parts of recordings that
-    are not complete are kept too, so that a run that is interrupted does not begin an hour again.
+    Workers write the larger Parquet files; the driver names all of them in commits. Parts of
+    recordings that are not complete are kept too, so that a run that is interrupted does not begin
+    an hour again.
 
     Args:
         ledger: the run's branch.
@@ -119,7 +123,7 @@ class Collector:
         """
         if self._ready:
             rows = pa.concat_tables(self._ready)
-            write = write_files if here else _written
+            write = write_files if here or rows.num_rows < WRITE_HERE_ROWS else _written
             self._tally.written_bytes += self._ledger.commit(rows, write)
             self._ready = []
         if self._unkept:

@@ -116,7 +116,9 @@ def transcribed_parts(
         one_by_one: whether each recording is a block of its own.
     """
     quiet_ray_data()
-    blocks = RecordingReferences(references, tasks=8 * layout.engines, alone=one_by_one)
+    blocks = RecordingReferences(
+        references, tasks=8 * layout.engines, files=layout.block_windows, alone=one_by_one
+    )
     size_bytes = pc.sum(references["size_bytes"]).as_py() or 0
     engines = min(layout.engines, max(blocks.blocks, size_bytes // BLOCK_BYTES))
     reader = unit_reader(source, work, layout, place=_place(references, source))

@@ -40,6 +40,9 @@ LEAST_BLOCK_FILES = 16
 LEAST_BLOCK_BYTES = 256 << 10
 """Less than this is not worth a task of its own, even when cores are idle."""
 
+MOST_BLOCKS = 50_000
+"""Ray Data keeps each of them in the driver's memory: of millions of recordings they are larger."""
+
 LISTED_AT_ONCE: Final = 1000
 """Files that are looked at together; between two calls of `on_listed` there are so many."""
 
@@ -162,15 +165,21 @@ def transcript_key(
     return lambda file: transcript_id(source.uri(file.path), file, model, options)
 
 
-def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1) -> list[int]:
+def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1, *, files: int = BLOCK_FILES) -> list[int]:
     """How many recordings, in their order, go into each block of about equal work.
 
     Args:
         sizes: of the recordings (bytes), shape (n,).
         tasks: so many blocks or more, where there is enough for them.
+        files: recordings of a block at most, as long as that makes no more than `MOST_BLOCKS`.
+            Ray Data joins what a reading task yields of short ones, so this many are at risk when
+            the process that has them dies.
     """
-    most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, int(sizes.sum()) // tasks))
-    most_files = min(BLOCK_FILES, max(LEAST_BLOCK_FILES, len(sizes) // tasks))
+    total = int(sizes.sum())
+    most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, total // tasks))
+    most = max(most, total // MOST_BLOCKS)
+    most_files = min(files, max(LEAST_BLOCK_FILES, len(sizes) // tasks))
+    most_files = max(most_files, len(sizes) // MOST_BLOCKS)
     cuts: list[int] = []
     files = size = 0
     for one in sizes.tolist():

@@ -8,7 +8,7 @@ from ray.data import Datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
-from stenopool.distributed.planning import REFERENCE_SCHEMA, cut_blocks
+from stenopool.distributed.planning import BLOCK_FILES, REFERENCE_SCHEMA, cut_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,13 +25,21 @@ class RecordingReferences(Datasource):
     Args:
         references: of `REFERENCE_SCHEMA`.
         tasks: so many should find work, where there is enough of it.
+        files: recordings of one block at most.
         alone: whether each recording is a block of its own.
     """
 
-    def __init__(self, references: pa.Table, *, tasks: int = 1, alone: bool = False) -> None:
+    def __init__(
+        self,
+        references: pa.Table,
+        *,
+        tasks: int = 1,
+        files: int = BLOCK_FILES,
+        alone: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         sizes = references["size_bytes"].to_numpy()
-        cuts = [1] * len(sizes) if alone else cut_blocks(sizes, tasks)
+        cuts = [1] * len(sizes) if alone else cut_blocks(sizes, tasks, files=files)
         self._references, self._cuts = references, cuts
 
     @property

@@ -18,6 +18,8 @@ from stenopool.model import RunRecord, TranscribeOptions
 from stenopool.processes import ProcessId
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stenopool.catalog import Catalog, ObjectName, Source
     from stenopool.distributed.delivering import Delivery
     from stenopool.model import ModelInfo
@@ -136,13 +138,14 @@ def retry_of(record: RunRecord, classes: tuple[str, ...]) -> Request:
 def lease_name(job: Job) -> str:
     """What two processes cannot do at once: the same recordings into the same table, alike."""
     what = [source_text(job.source), str(job.target), job.request.options.canonical_json()]
-    text = json.dumps([*what, _kind(job.request)])
+    text = json.dumps([*what, _kind(kept_request(job))])
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _kind(request: Request) -> list[object]:
-    """What makes two requests for the same recordings different runs."""
-    return [request.overwrite, request.live, request.retried, sorted(request.classes)]
+def _kind(kept: Mapping[str, Any]) -> list[object]:
+    """What makes two requests for the same recordings, as they are kept, different runs."""
+    chosen = [kept.get(name) for name in ("overwrite", "live", "retried")]
+    return [*chosen, sorted(kept.get("classes", ()))]
 
 
 def source_text(source: Source) -> str:
@@ -158,17 +161,12 @@ def new_run_id() -> str:
 
 def interrupted_run(catalog: Catalog, job: Job) -> RunRecord | None:
     """The newest run of the same request that ended early, or whose process is gone."""
-    wanted = _kind(job.request)
+    wanted = _kind(kept_request(job))
+    source, options = source_text(job.source), job.request.options.canonical_json()
     for record in catalog.runs(job.target):
-        same = record.source == source_text(job.source) and (
-            record.options == job.request.options.canonical_json()
-        )
-        if not same or record.state == "succeeded":
+        if record.state == "succeeded" or (record.source, record.options) != (source, options):
             continue
-        kept = record.details.get("request", {})
-        overwrite = kept.get("overwrite", record.details.get("overwrite", False))
-        retried, classes = kept.get("retried"), sorted(kept.get("classes", ()))
-        if [overwrite, kept.get("live", False), retried, classes] == wanted:
+        if _kind(record.details.get("request", {})) == wanted:
             return record
     return None
 

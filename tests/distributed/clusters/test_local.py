@@ -19,7 +19,7 @@ from stenopool.distributed.clusters import control
 from stenopool.distributed.clusters.processes import MARK, is_running, marked
 from stenopool.errors import ClusterError
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.proof, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -209,7 +209,6 @@ def test_nodes_end_when_their_keeper_is_killed(installation, records):
     assert control.records_of(installation).find("doomed") is None
 
 
-@pytest.mark.proof
 def test_what_a_killed_keeper_and_killed_runners_left_is_swept_up(installation, records):
     control.start(installation, control.new_cluster("doomed", SPEC))
     doomed = records.get("doomed")
@@ -222,7 +221,6 @@ def test_what_a_killed_keeper_and_killed_runners_left_is_swept_up(installation, 
     assert records.find("doomed") is None
 
 
-@pytest.mark.proof
 def test_a_cluster_that_does_not_come_up_leaves_nothing(installation, records):
     made = control.new_cluster("doomed", SPEC, nodes=3)
     with pytest.raises(ClusterError, match=r"'doomed' came to \d of 3 nodes.*it was ended"):
@@ -233,7 +231,7 @@ def test_a_cluster_that_does_not_come_up_leaves_nothing(installation, records):
 
 @pytest.mark.parametrize(
     "end",
-    [signal.SIGKILL, pytest.param(None, marks=pytest.mark.proof)],
+    [signal.SIGKILL, None],
     ids=["killed", "done"],
 )
 def test_the_nodes_of_a_script_end_with_it(script, records, end):

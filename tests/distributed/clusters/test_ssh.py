@@ -78,6 +78,7 @@ def test_a_host_without_that_python_is_named(hosts):
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 @pytest.mark.timeout(300)
 def test_a_cluster_over_ssh_starts_scales_and_ends(hosts, installation, records):
     made = control.new_cluster("far", SPEC, provider="ssh", nodes=2, hosts=hosts)

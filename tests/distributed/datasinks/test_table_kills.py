@@ -138,6 +138,7 @@ def states(override):
     return [(OLD, OLD)], [(new, NEW)]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("moment", DRIVER_MOMENTS)
 def test_a_driver_killed_at_any_moment_leaves_the_old_table_or_the_new(moment, table, orphans):
     override = DRIVER_MOMENTS.index(moment) % 2 == 0
@@ -187,6 +188,7 @@ ray.data.range(200, override_num_blocks=4).write_datasink(Waiting("t", override=
 """
 
 
+@pytest.mark.proof
 def test_a_driver_killed_while_its_workers_write_leaves_the_old_table(table, orphans, tmp_path):
     address = ray.get_runtime_context().gcs_address
     started = tmp_path / "started"

@@ -1,7 +1,7 @@
-"""The versions that the nodes of one cluster must have in common.
+"""What the nodes of one cluster have in common: versions, and the variables that Ray reads.
 
-``python -m stenopool.distributed.clusters.environment`` prints them, for the other end of an SSH
-connection to compare with its own.
+``python -m stenopool.distributed.clusters.environment`` prints the versions, for the other end of
+an SSH connection to compare with its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,19 @@ from __future__ import annotations
 import json
 import platform
 from importlib.metadata import version
+from typing import Final
+
+RAY_ENVIRONMENT: Final = {
+    # Nothing is sent anywhere.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What the node's memory ran out under is tried again by the run, not for ever by Ray.
+    "RAY_task_oom_retries": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray's own is a second, after which a reading task of a few clips would wait for a new
+    # process, which takes longer to start than the task takes.
+    "RAY_idle_worker_killing_time_threshold_ms": "30000",
+}
+"""Read by Ray when it starts, here and on the nodes, and by the processes that it starts."""
 
 
 def versions() -> dict[str, str]:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from stenopool.distributed.clusters.environment import RAY_ENVIRONMENT
 from stenopool.distributed.clusters.processes import MARK, sweep
 from stenopool.settings import ssh_address
 
@@ -165,7 +166,7 @@ def start(order: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of Ray's own
     That command itself would exchange 127.0.0.1 for an address that others reach, listen there,
     and make the cluster the default of every `ray.init()` on this machine.
     """
-    environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    environment = dict(RAY_ENVIRONMENT)
     if order["token"]:
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": order["token"]}
     os.environ.update(environment)  # read by Ray here and in the processes that it starts
