@@ -1,12 +1,16 @@
 """A set of transcript ids: what it holds, and what it takes to make."""
 
+import hashlib
+import json
 import tracemalloc
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from stenopool.catalog.ids import ID_BYTES, TranscriptIds
+from stenopool.model import FileRef, ModelInfo, TranscribeOptions, transcript_id
 
 
 def ids(*numbers):
@@ -41,3 +45,16 @@ def test_making_the_set_takes_no_more_than_two_sets_and_a_half():
     tracemalloc.stop()
     assert len(found) == count
     assert peak < 2.5 * ID_BYTES * count
+
+
+def test_the_id_of_a_recording_is_made_of_all_that_names_its_text():
+    # Written out, because what is done is found again by it: a run of another version, too.
+    file = FileRef(path="ä.wav", size_bytes=5, etag="e")
+    for options in (TranscribeOptions(), TranscribeOptions(prompt='"', language="de")):
+        chosen = asdict(options)
+        del chosen["model"]
+        identity = ['@A.B.C/ä"\udce9.wav', 5, "e", "r", chosen]
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        expected = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
+        model = ModelInfo(name="n", revision="r")
+        assert transcript_id(identity[0], file, model, options) == expected.hexdigest()
