@@ -6,7 +6,7 @@ MINUTES ?= 10
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-hosts proof soak bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof soak scale bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ coverage: $(VENV)/installed-dev ## Run the tests and say which lines no test rea
 
 soak: $(VENV)/installed-dev ## Break runs at random for MINUTES=10 and count what was lost.
 	@$(BIN)/python tools/soak.py --minutes $(MINUTES)
+
+scale: $(VENV)/installed-dev ## Read a ledger of ten million rows and plan as many files; half an hour.
+	@$(BIN)/python tools/scale.py --commit 40960
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
 	@$(BIN)/python benchmarks/run.py
