@@ -127,7 +127,8 @@ def test_a_plan_in_chunks_is_in_order_and_its_tasks_are_whole():
     assert references["path"].num_chunks == 2
     assert references["size_bytes"].to_numpy().tolist() == list(range(count))[::-1]
     last = references.slice(SORTED_AT_ONCE - 40)
-    tasks = RecordingReferences(last).get_read_tasks(1)
+    tasks = RecordingReferences(last, tasks=4).get_read_tasks(1)
+    assert len(tasks) == 4
     blocks = [block for task in tasks for block in task()]
     assert pa.concat_tables(blocks).equals(last.combine_chunks())
 
