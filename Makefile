@@ -6,7 +6,7 @@ MINUTES ?= 10
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-hosts proof soak guards bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof soak guards scale simulate bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ soak: $(VENV)/installed-dev ## Break runs at random for MINUTES=10 and count wha
 
 guards: $(VENV)/installed-dev ## Take out each guard against loss and see that its test fails.
 	@$(BIN)/python tools/without_guards.py
+
+scale: $(VENV)/installed-dev ## Read a ledger of ten million rows and plan as many files; half an hour.
+	@$(BIN)/python tools/scale.py --commit 40960
+
+simulate: $(VENV)/installed-dev ## Simulate a thousand GPUs on ten million recordings; a few minutes.
+	@$(BIN)/python tools/simulate.py
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
 	@$(BIN)/python benchmarks/run.py

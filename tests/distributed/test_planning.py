@@ -15,10 +15,15 @@ from stenopool.distributed.planning import (
     BLOCK_BYTES,
     BLOCK_FILES,
     MOST_BLOCKS,
+    REFERENCE_SCHEMA,
+    SORTED_AT_ONCE,
     cut_blocks,
+    longest_first,
     make_plan,
     reference_table,
+    without_units,
 )
+from stenopool.distributed.references import RecordingReferences
 from stenopool.distributed.requesting import is_alive
 from stenopool.model import FileRef, RunRecord
 
@@ -103,11 +108,41 @@ def test_an_engine_gets_no_more_recordings_at_once_than_it_may_take_with_it():
     assert cut_blocks(np.array([9000] * 2000), 24, files=8) == [8] * 250
 
 
-def test_ten_million_recordings_make_no_more_blocks_than_a_driver_can_hold():
-    clips = cut_blocks(np.full(10_000_000, 9000), 24, files=8)
-    hours = cut_blocks(np.full(10_000_000, 30_000_000), 24)
-    assert sum(clips) == sum(hours) == 10_000_000
-    assert max(len(clips), len(hours)) <= 1.1 * MOST_BLOCKS
+def test_a_run_of_any_size_is_cut_into_blocks_that_a_driver_can_hold():
+    # Guard: `MOST_BLOCKS`; ten million recordings were four million tasks of 6 kB each.
+    sizes = np.full(3 * MOST_BLOCKS, 2 * BLOCK_BYTES, np.int64)
+    assert len(cut_blocks(sizes, 8000)) == MOST_BLOCKS
+    assert sum(cut_blocks(sizes, 8000)) == len(sizes)
+
+
+def numbered(count):
+    """References of rising size, with their number as path and id."""
+    numbers = [f"{number:032}" for number in range(count)]
+    columns = [numbers, range(count), numbers, numbers, pa.nulls(count)]
+    return pa.table([pa.array(column) for column in columns], REFERENCE_SCHEMA.names).cast(
+        REFERENCE_SCHEMA
+    )
+
+
+def test_a_plan_in_chunks_is_in_order_and_its_tasks_are_whole():
+    # Guard: `SORTED_AT_ONCE`; ten million long paths are more than one chunk of Arrow holds.
+    count = SORTED_AT_ONCE + 10
+    references = longest_first(numbered(count))
+    assert references["path"].num_chunks == 2
+    assert references["size_bytes"].to_numpy().tolist() == list(range(count))[::-1]
+    last = references.slice(SORTED_AT_ONCE - 40)
+    tasks = RecordingReferences(last, tasks=4).get_read_tasks(1)
+    assert len(tasks) == 4
+    blocks = [block for task in tasks for block in task()]
+    assert pa.concat_tables(blocks).equals(last.combine_chunks())
+
+
+def test_references_say_which_units_are_done():
+    references = numbered(3)
+    key = references["transcript_id"][1].as_py()
+    marked = without_units(references, {key: [0, 2], "another": [1]})
+    assert marked.schema == REFERENCE_SCHEMA
+    assert marked["units_done"].to_pylist() == [None, [0, 2], None]
 
 
 def test_references_hold_what_opens_and_names_a_recording():

@@ -27,13 +27,19 @@ class TranscriptIds:
     """
 
     def __init__(self, parts: Iterable[pa.Array] = ()) -> None:
-        packed = [pack(part) for part in parts]
-        halves = np.concatenate(packed) if packed else np.empty((0, 2), np.uint64)
-        packed.clear()
+        firsts: list[NDArray[np.uint64]] = []
+        seconds: list[NDArray[np.uint64]] = []
+        for part in parts:
+            packed = pack(part)
+            firsts.append(packed[:, 0].copy())
+            seconds.append(packed[:, 1].copy())
+        # One half after the other, so that at no time more than two sets' worth is held.
+        first, second = _joined(firsts), _joined(seconds)
         # The second halves are in order only where the first ones are equal: next to never.
-        halves = halves[np.argsort(halves[:, 0], kind="stable")]
-        self._first = np.ascontiguousarray(halves[:, 0])
-        self._second = np.ascontiguousarray(halves[:, 1])
+        order = np.argsort(first, kind="stable")
+        first = first[order]
+        second = second[order]
+        self._first, self._second = first, second
         self._drop_repeated()
 
     def __len__(self) -> int:
@@ -72,6 +78,13 @@ class TranscriptIds:
             start = np.searchsorted(first, first[place])
             kept[place + 1] = second[place + 1] not in second[start : place + 1]
         self._first, self._second = first[kept], second[kept]
+
+
+def _joined(parts: list[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """The parts as one array; they are given up, so that their memory is free."""
+    joined = np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    parts.clear()
+    return joined
 
 
 def pack(ids: pa.Array | Sequence[str]) -> NDArray[np.uint64]:

@@ -49,6 +49,9 @@ COMMIT_PROPERTY: Final = "stenopool.commit-id"
 
 MAIN: Final = "main"
 
+FILES_AT_ONCE: Final = 32
+"""Of which ids are read together: few enough to hold, and enough to wait for a bucket just once."""
+
 
 def write_files(metadata: TableMetadata, io: FileIO, rows: pa.Table) -> list[DataFile]:
     """Write rows as Parquet files of a table; nobody sees them before a commit names them.
@@ -391,13 +394,12 @@ class Ledger:
         if self.has_branch():
             scans.append(self._table.scan(selected_fields=columns).use_ref(self._run_id))
         for scan in scans:
-            with scan.to_arrow_batch_reader() as batches:
-                for batch in batches:
-                    classes = batch.column("error_class").drop_null()
-                    done.failed.update(classes.to_pylist())
-                    done.transcribed += batch.num_rows - len(classes)
-                    done.audio_s += pc.sum(batch.column("duration_s")).as_py() or 0.0
-                    yield batch.column("transcript_id")
+            for batch in tables.batches(scan, files_at_once=FILES_AT_ONCE):
+                classes = batch.column("error_class").drop_null()
+                done.failed.update(classes.to_pylist())
+                done.transcribed += batch.num_rows - len(classes)
+                done.audio_s += pc.sum(batch.column("duration_s")).as_py() or 0.0
+                yield batch.column("transcript_id")
 
 
 @dataclass
@@ -444,6 +446,5 @@ def _id_parts(table: Table, branch: str | None) -> Iterator[pa.Array]:
     """The column of ids, a part at a time."""
     scan = table.scan(selected_fields=("transcript_id",))
     scan = scan if branch is None else scan.use_ref(branch)
-    with scan.to_arrow_batch_reader() as batches:
-        for batch in batches:
-            yield batch.column(0)
+    for batch in tables.batches(scan, files_at_once=FILES_AT_ONCE):
+        yield batch.column(0)

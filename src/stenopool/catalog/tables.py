@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog.sql import SqlCatalog
     from pyiceberg.io import FileIO
     from pyiceberg.manifest import DataFile
-    from pyiceberg.table import Table, Transaction
+    from pyiceberg.table import DataScan, Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
     from sqlalchemy import Engine
 
@@ -102,6 +103,22 @@ def create(
 def new_location(warehouse: str, name: ObjectName) -> str:
     """A place that no other table has: one that was dropped may still be on its way out."""
     return f"{place_of(warehouse, name)}-{uuid4().hex[:8]}"
+
+
+def batches(scan: DataScan, *, files_at_once: int = 1) -> Iterator[pa.RecordBatch]:
+    """What a scan finds, from so many files at a time.
+
+    The scan's own readers begin with all files at once, and hold what is not taken yet: the whole
+    table, where it is taken more slowly than it is read.
+    """
+    from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
+
+    schema = schema_to_pyarrow(scan.projection())
+    reader = ArrowScan(scan.table_metadata, scan.io, scan.projection(), scan.row_filter)
+    files = iter(scan.plan_files())
+    while some := list(islice(files, files_at_once)):
+        for batch in reader.to_record_batches(some):
+            yield batch.cast(schema)
 
 
 def storage_of(iceberg: SqlCatalog, location: str) -> FileIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
+from stenopool.catalog.tables import batches
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -31,15 +32,9 @@ def read_rows(table: Table, columns: Sequence[str], where: str | None) -> Iterat
     Raises:
         InvalidOptionError: the condition cannot be read, or names a column that is not there.
     """
-    from pyiceberg.io.pyarrow import ArrowScan
-
-    scan = plan(table, columns, where)
-    # The scan's own readers hold every file at once, where these are read more slowly than it.
-    reader = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter)
-    for task in scan.plan_files():
-        for batch in reader.to_record_batches([task]):
-            for start in range(0, batch.num_rows, ROWS_AT_ONCE):
-                yield from batch.slice(start, ROWS_AT_ONCE).to_pylist()
+    for batch in batches(plan(table, columns, where)):
+        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+            yield from batch.slice(start, ROWS_AT_ONCE).to_pylist()
 
 
 def plan(table: Table, columns: Sequence[str], where: str | None) -> DataScan:

@@ -22,6 +22,7 @@ from ray.data.datasource.datasink import WriteResult
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from stenopool.catalog.names import ObjectName
+from stenopool.catalog.tables import batches
 from stenopool.catalog.transcripts import transcript_schema
 from stenopool.distributed.addressing import kind_of
 from stenopool.distributed.datasinks.destination import (
@@ -160,13 +161,12 @@ def _rows(table: Table, wanted: Mapping[str, str]) -> Iterator[pa.Table]:
     runs = In(term=Reference("run_id"), values={literal(run) for run in wanted.values()})
     keys = pa.array(wanted)
     waiting: list[pa.Table] = []
-    with table.scan(runs).to_arrow_batch_reader() as batches:
-        for batch in batches:
-            rows = pa.Table.from_batches([batch])
-            waiting.append(rows.filter(pc.is_in(rows[KEY], value_set=keys.cast(rows[KEY].type))))
-            if sum(one.num_rows for one in waiting) >= PART_ROWS:
-                yield pa.concat_tables(waiting)
-                waiting = []
+    for batch in batches(table.scan(runs)):
+        rows = pa.Table.from_batches([batch])
+        waiting.append(rows.filter(pc.is_in(rows[KEY], value_set=keys.cast(rows[KEY].type))))
+        if sum(one.num_rows for one in waiting) >= PART_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from stenopool.catalog.ids import TranscriptIds
 from stenopool.model import transcript_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -32,6 +32,8 @@ REFERENCE_SCHEMA = pa.schema(
 )
 """One row a recording; `units_done` are those that an interrupted run has done, or NULL."""
 
+_UNITS_DONE = pa.schema(REFERENCE_SCHEMA.field(name) for name in ("transcript_id", "units_done"))
+
 BLOCK_FILES = 64
 BLOCK_BYTES = 4 << 20
 """One task reads at most so many recordings, or so many bytes of them, one after another."""
@@ -40,8 +42,13 @@ LEAST_BLOCK_FILES = 16
 LEAST_BLOCK_BYTES = 256 << 10
 """Less than this is not worth a task of its own, even when cores are idle."""
 
-MOST_BLOCKS = 50_000
-"""Ray Data keeps each of them in the driver's memory: of millions of recordings they are larger."""
+MOST_BLOCKS: Final = 100_000
+"""So many even blocks hold any run, and it is cut into less than twice as many or so: each costs
+the driver 7 kB and a millisecond before the first recording is read."""
+
+SORTED_AT_ONCE: Final = 1 << 18
+"""Rows of a chunk of the sorted plan: an Arrow string column holds 2 GiB in a chunk, and a path may
+have 4 KiB."""
 
 LISTED_AT_ONCE: Final = 1000
 """Files that are looked at together; between two calls of `on_listed` there are so many."""
@@ -144,16 +151,28 @@ def retry_plan(rows: pa.Table, *, own: TranscriptIds) -> Plan:
 
 def longest_first(references: pa.Table) -> pa.Table:
     """References by falling size; those of one size by path."""
-    order = [("size_bytes", "descending"), ("path", "ascending")]
-    return references.take(pc.sort_indices(references, order)).combine_chunks()
+    keys = [("size_bytes", "descending"), ("path", "ascending")]
+    order = pc.sort_indices(references, keys)
+    columns = [_in_order(column, order) for column in references.columns]
+    return pa.table(columns, schema=references.schema)
+
+
+def _in_order(column: pa.ChunkedArray, order: pa.Array) -> pa.ChunkedArray:
+    """A column's values in an order; its strings may be more than one chunk can hold."""
+    kind = column.type
+    whole = column.cast(pa.large_string() if kind == pa.string() else kind).combine_chunks()
+    starts = range(0, len(order), SORTED_AT_ONCE)
+    chunks = [whole.take(order.slice(start, SORTED_AT_ONCE)).cast(kind) for start in starts]
+    return pa.chunked_array(chunks, kind)
 
 
 def without_units(references: pa.Table, done: Mapping[str, list[int]]) -> pa.Table:
     """References that say which units of a recording are done, by its transcript id."""
     if not done:
         return references
-    units = [done.get(key) for key in references["transcript_id"].to_pylist()]
-    column: Any = pa.array(units, REFERENCE_SCHEMA.field("units_done").type)
+    known = pa.table([list(done), list(done.values())], schema=_UNITS_DONE)
+    rows = pc.index_in(references["transcript_id"], value_set=known["transcript_id"])
+    column = known["units_done"].take(rows)
     place = REFERENCE_SCHEMA.get_field_index("units_done")
     return references.set_column(place, "units_done", column)
 
@@ -182,13 +201,19 @@ def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1, *, files: int = BLOCK_F
     most_files = max(most_files, len(sizes) // MOST_BLOCKS)
     cuts: list[int] = []
     files = size = 0
-    for one in sizes.tolist():
+    for one in _numbers(sizes):
         if files and (files == most_files or size + one > most):
             cuts.append(files)
             files = size = 0
         files += 1
         size += one
     return [*cuts, files] if files else cuts
+
+
+def _numbers(sizes: NDArray[np.int64]) -> Iterator[int]:
+    """The sizes one by one, without a list of millions."""
+    for start in range(0, len(sizes), LISTED_AT_ONCE):
+        yield from sizes[start : start + LISTED_AT_ONCE].tolist()
 
 
 def reference_table(recordings: Iterable[tuple[FileRef, str]]) -> pa.Table:

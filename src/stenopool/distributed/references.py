@@ -61,8 +61,8 @@ class RecordingReferences(Datasource):
         """One task a block; `parallelism` is not taken up, since bytes set the blocks."""
         tasks, start = [], 0
         for length in self._cuts:
-            # Taken out, because a slice would carry the whole table to each task.
-            block = self._references.take(list(range(start, start + length)))
+            # Taken out, because a slice alone would carry the whole table to each task.
+            block = self._references.slice(start, length).take(list(range(length)))
             tasks.append(_read_task(block, per_task_row_limit))
             start += length
         return tasks
