@@ -167,6 +167,18 @@ def test_a_published_run_leaves_no_trace_of_its_commits_in_the_table(settings, c
     assert len(table.metadata.snapshots) == 2  # the empty table, and the publication
 
 
+def test_a_run_of_many_commits_carries_only_its_last_snapshot(settings, catalog, rows):
+    # Guard: `tables.expire` in each commit; the thousandth took as long as forty first ones.
+    ledger = ledger_of(catalog, settings, "a")
+    for number in range(4):
+        ledger.commit(made("a", number))
+    assert len(ledger.table.metadata.snapshots) == 2  # the empty table, and all four
+    assert len(list((settings.home / "tables").rglob("snap-*.avro"))) == 2
+    assert len(ledger.own().ids) == 4
+    ledger.publish()
+    assert numbers(rows) == [0, 1, 2, 3]
+
+
 def test_a_published_run_leaves_no_file_that_listed_its_branch(settings, catalog, rows):
     ledger = ledger_of(catalog, settings, "a")
     for number in range(3):

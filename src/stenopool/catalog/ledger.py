@@ -207,7 +207,7 @@ class Ledger:
             lambda change, properties: self._put_branch(change, properties, plan),
             lambda: self._plan(plan),
         ):
-            self._clear(plan.branch)
+            self._clear(plan.branch, kept=MAIN)
 
     @property
     def _place(self) -> tuple[TableMetadata, FileIO]:
@@ -215,13 +215,20 @@ class Ledger:
 
     def _append_written(self, files: Sequence[DataFile], rows: pa.Table) -> bool:
         """Append files of these rows; False where the branch is not as it was left."""
+        former = self._table.snapshot_by_name(self._branch) if self._branch != MAIN else None
 
         def put(change: Transaction, properties: dict[str, str]) -> None:
             if self._branch == MAIN and self._replace:
                 self._delete(change, properties, rows["transcript_id"].to_pylist())
             tables.append_files(change, files, properties, branch=self._branch)
+            if former is not None:
+                # The next one shows all that it did; kept, each would make the next commit slower.
+                tables.expire(change, [former])
 
-        return self._commit(put, lambda: self._head_of(self._branch) == self._head)
+        done = self._commit(put, lambda: self._head_of(self._branch) == self._head)
+        if done and former is not None:
+            self._clear([former], kept=self._branch)
+        return done
 
     def _unknown(self, rows: pa.Table) -> pa.Table:
         """The rows whose ids the branch does not have."""
@@ -250,7 +257,7 @@ class Ledger:
     def _put_branch(
         self, change: Transaction, properties: dict[str, str], plan: _Publication
     ) -> None:
-        from pyiceberg.table.update.snapshot import ExpireSnapshots, ManageSnapshots
+        from pyiceberg.table.update.snapshot import ManageSnapshots
 
         if plan.twice and self._replace:
             self._delete(change, properties, plan.twice)
@@ -258,16 +265,16 @@ class Ledger:
         plan.branch = list(self._ancestry(self._run_id))
         ManageSnapshots(change).remove_branch(self._run_id).commit()
         # Without this a table would carry each of the commits of every run for ever.
-        ExpireSnapshots(change).by_ids([one.snapshot_id for one in plan.branch]).commit()
+        tables.expire(change, plan.branch)
 
-    def _clear(self, branch: Sequence[Snapshot]) -> None:
-        """Remove what listed the branch (its newest snapshot first); its data are main's now."""
-        io, main = self._table.io, self._table.current_snapshot()
-        lists = {snapshot.manifest_list for snapshot in branch}
-        # Each snapshot lists those of the one before it too.
-        listed = {one.manifest_path for one in branch[0].manifests(io)} if branch else set()
-        kept = {one.manifest_path for one in main.manifests(io)} if main else set()
-        for path in lists | (listed - kept):
+    def _clear(self, gone: Sequence[Snapshot], *, kept: str) -> None:
+        """Remove what listed snapshots of the branch, newest first, and not those of `kept`."""
+        io, head = self._table.io, self._table.snapshot_by_name(kept)
+        lists = {snapshot.manifest_list for snapshot in gone}
+        # Each snapshot lists the manifests of the one before it too.
+        listed = {one.manifest_path for one in gone[0].manifests(io)} if gone else set()
+        needed = {one.manifest_path for one in head.manifests(io)} if head else set()
+        for path in lists | (listed - needed):
             with suppress(OSError):  # only room is lost
                 io.delete(path)
 

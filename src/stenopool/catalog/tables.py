@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import DataScan, Table, Transaction
     from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
     from sqlalchemy import Engine
 
 _PROPERTIES: Final = {
     # A run commits every few seconds, and each commit writes a metadata file.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
+    # Each commit lists the manifests of all before it: a hundred at a time are joined.
+    "commit.manifest-merge.enabled": "true",
 }
 
 
@@ -207,9 +210,16 @@ def append_files(
 ) -> None:
     """Add files that are written to a branch, in a snapshot with these properties."""
     update = change.update_snapshot(snapshot_properties=properties, branch=branch)
-    with update.fast_append() as append:
+    with update.merge_append() as append:
         for file in files:
             append.append_data_file(file)
+
+
+def expire(change: Transaction, snapshots: Sequence[Snapshot]) -> None:
+    """Forget snapshots that no branch begins with; their files stay."""
+    from pyiceberg.table.update.snapshot import ExpireSnapshots
+
+    ExpireSnapshots(change).by_ids([one.snapshot_id for one in snapshots]).commit()
 
 
 def load(iceberg: SqlCatalog, name: ObjectName) -> Table:
