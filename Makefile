@@ -6,7 +6,7 @@ MINUTES ?= 10
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-hosts proof soak guards scale simulate bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof kills soak guards scale simulate bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,10 @@ test-hosts: $(VENV)/installed-dev ## Run over three hosts made of namespaces, br
 
 proof: $(VENV)/installed-dev ## Break runs and clusters, for what takes long to show.
 	@echo "running the tests that take long"
-	@$(BIN)/python -m pytest -q -m proof --ignore tests/hosts
+	@$(BIN)/python -m pytest -q -m proof --ignore tests/hosts --ignore tests/faults/test_digits.py
+
+kills: $(VENV)/installed-dev ## Read 2,000 digits while three drivers and four nodes are killed.
+	@$(BIN)/python -m pytest -q -s tests/faults/test_digits.py
 
 fast: $(VENV)/installed-dev ## Run the tests that need no server and no Ray.
 	@$(BIN)/python -m pytest -q -m "not integration and not slow and not proof"

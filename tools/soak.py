@@ -47,7 +47,10 @@ WEIGHTS = {
     "engine": 10, "stopped engine": 2, "reader": 4, "idle worker": 2, "driver": 3, "power": 1,
     "raylet": 1, "gcs": 1,
 }  # fmt: skip
-PAUSE_S = (0.3, 3.0)
+DEADLY = ("driver", "power", "raylet", "gcs")
+"""What ends the run; done only to one whose engines are up, or none would ever get so far."""
+
+PAUSE_S = (0.2, 1.5)
 """Between two kills."""
 
 STUCK_S = 240
@@ -150,6 +153,8 @@ class Soak:
         """Kill or stop something that belongs to the run."""
         kind = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         ours = processes(self._home)
+        if kind in DEADLY and not any("MapWorker" in command_of(process) for process in ours):
+            return
         if kind == "driver":
             driver.kill()
         elif kind == "power":
