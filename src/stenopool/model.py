@@ -28,6 +28,9 @@ WINDOW_S: Final = 30
 
 WINDOW_SAMPLES: Final = WINDOW_S * SAMPLE_RATE
 
+UNSPACED_LANGUAGES: Final = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+"""Languages whose script puts no space between words or sentences."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRef:

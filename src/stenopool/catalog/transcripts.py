@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from stenopool.model import UNSPACED_LANGUAGES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -12,9 +14,6 @@ if TYPE_CHECKING:
 
 PART_COLUMNS = ("unit", "last", "read_s", "storage_retries")
 """What a part has beside a row's columns."""
-
-UNSPACED_LANGUAGES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
-"""Languages whose script puts no space between sentences."""
 
 
 @cache

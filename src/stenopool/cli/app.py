@@ -22,6 +22,7 @@ from stenopool.cli import (
     files,
     models,
     runs,
+    score,
     stages,
     tables,
     transcribe,
@@ -46,6 +47,7 @@ ORDER = (
     "tables",
     "sql",
     "export",
+    "score",
     "runs",
     "show",
     "models",
@@ -91,6 +93,7 @@ app.command("rm", rich_help_panel=FILES)(files.rm)
 app.command("tables", rich_help_panel=RESULTS)(tables.tables)
 app.command("sql", rich_help_panel=RESULTS)(tables.sql)
 app.command("export", rich_help_panel=RESULTS)(export.export)
+app.command("score", rich_help_panel=RESULTS)(score.score)
 app.command("runs", rich_help_panel=RESULTS)(runs.runs)
 app.command("show", rich_help_panel=RESULTS)(runs.show)
 app.add_typer(models.app, name="models", rich_help_panel=MACHINE, no_args_is_help=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +32,14 @@ err = Console(highlight=False, stderr=True, soft_wrap=True, emoji=False)
 def say(text: str = "") -> None:
     """Print a line of the result as it is: brackets in names are no markup."""
     out.print(text, markup=False)
+
+
+def show(text: Text, indent: int = 0) -> None:
+    """Print styled text, so far from the left; a terminal folds it between words."""
+    if out.is_terminal:
+        out.print(Padding(text, (0, 0, 0, indent), expand=False), soft_wrap=False)
+    else:
+        print(" " * indent + text.plain)
 
 
 def tell(text: str) -> None:

@@ -13,7 +13,7 @@ import typer
 from stenopool.cli import console
 from stenopool.cli.local_files import place_inside
 from stenopool.cli.naming import ExportNames, is_failure
-from stenopool.cli.options import AsJson, Overwrite
+from stenopool.cli.options import AsJson, Overwrite, Where
 from stenopool.cli.table_rows import read_rows
 from stenopool.cli.transfers import Account, tell_account, transfer
 from stenopool.errors import AlreadyExistsError, InvalidNameError, InvalidOptionError
@@ -67,10 +67,7 @@ def export(
         Form, typer.Option("--format", help="Subtitles (srt, vtt), or text and times.")
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A folder; made if missing.")],
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="Take only these rows, as in \"model = 'small'\"."),
-    ] = None,
+    where: Where = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

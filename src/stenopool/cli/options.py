@@ -24,3 +24,16 @@ Parallel = Annotated[int, typer.Option(min=1, max=256, help="Files at the same t
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that have other content.")
 ]
+
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="CONDITION", help="Take only these rows, as in \"model = 'small'\"."),
+]
+
+Language = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CODE",
+        help="Compare all texts as of this language; by default as of each recording's own.",
+    ),
+]

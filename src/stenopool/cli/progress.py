@@ -29,6 +29,23 @@ def watched() -> Iterator[Callable[[RunProgress], None]]:
         yield LineReporter()
 
 
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A function to call after each of so many steps; a person sees a bar meanwhile."""
+    if not console.is_interactive():
+        yield lambda: None
+        return
+    with _bar() as bar:
+        task = bar.add_task(what, total=total)
+
+        def step() -> None:
+            bar.advance(task)
+            done = int(bar.tasks[0].completed)
+            bar.update(task, description=f"{done:,} of {total:,} {what}")
+
+        yield step
+
+
 def _bar() -> Progress:
     columns = (SpinnerColumn(), BarColumn(bar_width=24), TextColumn("{task.description}"))
     return Progress(*columns, console=console.err, transient=True)

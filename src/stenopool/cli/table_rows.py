@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from stenopool.catalog.tables import batches
+from stenopool.cli.naming import rank
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pyiceberg.table import DataScan, Table
 
@@ -61,3 +63,68 @@ def plan(table: Table, columns: Sequence[str], where: str | None) -> DataScan:
         reason = shorten(str(error), REASON_CHARACTERS, placeholder=" …")
         raise InvalidOptionError(f"the condition {where!r} cannot be used: {reason}") from error
     return table.scan(condition, selected_fields=tuple(columns))
+
+
+RANKED: Final = ("path", "source", "transcribed_at", "transcript_id", "error_class", "error")
+"""The columns that `newest_rows` needs."""
+
+
+@dataclass(kw_only=True)
+class Newest:
+    """One row for each recording.
+
+    Attributes:
+        rows: by path.
+        repeated: recordings that had several rows.
+        others: rows that were not wanted.
+    """
+
+    rows: dict[str, dict[str, Any]]
+    repeated: int
+    others: int
+
+
+def newest_rows(
+    table: Table,
+    columns: Sequence[str],
+    where: str | None,
+    keep: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda row: row,
+) -> Newest:
+    """The newest row of each recording; a transcript counts more than a later failure.
+
+    Args:
+        table: of transcripts.
+        columns: beside those in `RANKED`.
+        where: as in `read_rows`.
+        keep: gives what to hold of a row, None for a row that is not wanted.
+
+    Raises:
+        InvalidOptionError: the table is none of transcripts, the condition cannot be read, or a
+            path is that of recordings in several sources.
+    """
+    chosen = tuple(dict.fromkeys((*RANKED, *columns)))
+    if missing := sorted(set(chosen) - set(table.schema().column_names)):
+        raise InvalidOptionError(
+            f"table {'.'.join(table.name())!r} is not a table of transcripts: it has no column "
+            f"{', '.join(missing)}"
+        )
+    best: dict[str, dict[str, Any]] = {}
+    repeated: set[str] = set()
+    others = 0
+    for read in read_rows(table, chosen, where):
+        row = keep(read)
+        if row is None:
+            others += 1
+            continue
+        known = best.setdefault(row["path"], row)
+        if known is row:
+            continue
+        if known["source"] != row["source"]:
+            raise InvalidOptionError(
+                f"the path {row['path']!r} is in two sources; choose one of them with a condition: "
+                f"source = '{known['source']}' or source = '{row['source']}'"
+            )
+        repeated.add(row["path"])
+        if rank(row) > rank(known):
+            best[row["path"]] = row
+    return Newest(rows=best, repeated=len(repeated), others=others)
