@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from stenopool import __version__
 from stenopool.cli import (
     cluster,
+    compare,
     console,
     demo,
     doctor,
@@ -48,6 +49,7 @@ ORDER = (
     "sql",
     "export",
     "score",
+    "compare",
     "runs",
     "show",
     "models",
@@ -94,6 +96,7 @@ app.command("tables", rich_help_panel=RESULTS)(tables.tables)
 app.command("sql", rich_help_panel=RESULTS)(tables.sql)
 app.command("export", rich_help_panel=RESULTS)(export.export)
 app.command("score", rich_help_panel=RESULTS)(score.score)
+app.command("compare", rich_help_panel=RESULTS)(compare.compare)
 app.command("runs", rich_help_panel=RESULTS)(runs.runs)
 app.command("show", rich_help_panel=RESULTS)(runs.show)
 app.add_typer(models.app, name="models", rich_help_panel=MACHINE, no_args_is_help=True)
