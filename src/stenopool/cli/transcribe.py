@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stenopool.cli import console
+from stenopool.cli import console, sampling
 from stenopool.cli.progress import watched
+from stenopool.errors import InvalidOptionError
 from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from stenopool.distributed.estimating import Estimate
-    from stenopool.distributed.requesting import Request
+    from stenopool.distributed.requesting import Request, Sample
     from stenopool.distributed.run import Progress
     from stenopool.model import RunRecord
 
@@ -65,6 +68,22 @@ def transcribe(
         bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many recordings.")] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Transcribe so many, chosen at random, and say what all of them would take.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --sample: the same one, the same choice.")] = 0,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of --sample: a manifest (see `stenopool score`); choose among its recordings, "
+            "and say how many words are wrong.",
+        ),
+    ] = None,
     live: Annotated[
         bool,
         typer.Option("--live", help="Show rows as they come, and not all at once at the end."),
@@ -81,7 +100,8 @@ def transcribe(
     """Transcribe the recordings of SOURCE into a table, one row a recording.
 
     What has a transcript already is not done again; a run that was interrupted goes on where it
-    was when the same command is given again.
+    was when the same command is given again. Before a long run, --sample 50 says how long it
+    would take, and with --reference how good it would be; the same command without it goes on.
     """
     from stenopool.distributed.requesting import Request
 
@@ -102,6 +122,7 @@ def transcribe(
         patterns=tuple(pattern or ()),
         overwrite=overwrite,
         limit=limit,
+        sample=sample_of(sample, seed, reference, others={"--limit": limit, "--dry-run": dry_run}),
         live=live,
     )
     settings = on_cluster(Settings.from_env(), cluster)
@@ -111,10 +132,46 @@ def transcribe(
     finish(request, settings, as_json=json)
 
 
+def sample_of(
+    size: int | None, seed: int, reference: Path | None, others: Mapping[str, object]
+) -> Sample | None:
+    """The sample that was asked for.
+
+    Args:
+        size: how many recordings; None for no sample.
+        seed: of the choice.
+        reference: a manifest.
+        others: options that do not go together with it, by name; those not given are empty.
+
+    Raises:
+        UsageError: the options do not go together, or the manifest cannot be read.
+    """
+    from stenopool.asr.manifest import read_manifest
+    from stenopool.distributed.requesting import Sample
+
+    if size is None:
+        if reference is not None:
+            raise InvalidOptionError(
+                "--reference goes with --sample N; for a table that is there: "
+                f"stenopool score TABLE --reference {shlex.quote(str(reference))}"
+            )
+        return None
+    for name, value in others.items():
+        if value:
+            raise InvalidOptionError(f"--sample and {name} do not go together; leave one out")
+    if reference is not None:
+        read_manifest(reference)  # so that a wrong one is said before anything starts
+    kept = None if reference is None else str(reference.absolute())
+    return Sample(size=size, seed=seed, reference=kept)
+
+
 def finish(request: Request, settings: Settings, *, as_json: bool) -> None:
     """Run a request, say what became of it, and end with the exit code that says so too."""
     record = run_watched(request, settings)
-    show_result(record, as_json=as_json)
+    if request.sample is None:
+        show_result(record, as_json=as_json)
+    else:
+        sampling.show_sample(request, request.sample, record, settings, as_json=as_json)
     raise typer.Exit(1 if record.failed else 0)
 
 

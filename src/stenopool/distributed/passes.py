@@ -74,6 +74,7 @@ class Passes:
             memory_bytes=layout.engine_limit_bytes,
             attempt=attempt,
         )
+        self._tally.engines = max(self._tally.engines, layout.engines)
         before, started = _alive(), time.monotonic()
         try:
             if attempt == ALONE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,8 +80,15 @@ class Plan:
         return pc.sum(self.references["size_bytes"]).as_py() or 0
 
 
+class Listing(Protocol):
+    """Recordings that a run is about."""
+
+    def list(self) -> Iterator[FileRef]:
+        """Yield them, while the listing is read."""
+
+
 def make_plan(
-    source: Source,
+    source: Listing,
     key: Callable[[FileRef], str],
     *,
     done: TranscriptIds | None = None,
@@ -92,7 +99,7 @@ def make_plan(
     """List the source and leave out what is done.
 
     Args:
-        source: where the recordings lie, and which of them.
+        source: lists the recordings.
         key: the transcript id of a file.
         done: transcript ids that need no work.
         own: transcript ids that this run has done before it was interrupted.

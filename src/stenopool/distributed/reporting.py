@@ -41,6 +41,7 @@ class Tally:
         read_s: spent in reading and decoding.
         engine_s: spent in engines.
         engine_capacity_s: that engines were there, busy or not.
+        engines: that were there, the most at one time.
         speech_s: of audio, in which speech was found.
         read_bytes: of recordings that were read.
         written_bytes: of the table's files.
@@ -54,6 +55,7 @@ class Tally:
     read_s: float = 0.0
     engine_s: float = 0.0
     engine_capacity_s: float = 0.0
+    engines: int = 0
     speech_s: float = 0.0
     read_bytes: int = 0
     written_bytes: int = 0

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Some of a source's recordings in place of all of them.
+
+    Attributes:
+        size: how many.
+        seed: the same one chooses the same recordings.
+        reference: a manifest of this machine; only recordings that it names are chosen. None
+            chooses among all.
+    """
+
+    size: int
+    seed: int = 0
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What a user asks for.
 
@@ -38,6 +54,7 @@ class Request:
         patterns: shell wildcards; a file that matches one is taken; none takes all.
         overwrite: whether what has a transcript is transcribed again, replacing its row.
         limit: at most so many recordings; None for all.
+        sample: recordings that stand for all of them; None for all.
         live: whether rows are shown to the table's readers as they come, and not at the end.
         retried: the run whose failures are done again, and they alone; None for a run of its own.
         classes: of these failures, those of these classes; none takes all.
@@ -49,6 +66,7 @@ class Request:
     patterns: tuple[str, ...] = ()
     overwrite: bool = False
     limit: int | None = None
+    sample: Sample | None = None
     live: bool = False
     retried: str | None = None
     classes: tuple[str, ...] = ()
@@ -93,6 +111,7 @@ def kept_request(job: Job) -> dict[str, Any]:
         "patterns": list(request.patterns),
         "overwrite": request.overwrite,
         "limit": request.limit,
+        "sample": asdict(request.sample) if request.sample else None,
         "live": request.live,
         "retried": request.retried,
         "classes": list(request.classes),
@@ -113,7 +132,8 @@ def request_of(record: RunRecord) -> Request:
         )
     lists = {name: tuple(kept[name]) for name in ("patterns", "classes")}
     options = TranscribeOptions(**json.loads(record.options))
-    return Request(**{**kept, **lists, "options": options})
+    chosen = Sample(**kept["sample"]) if kept.get("sample") else None
+    return Request(**{**kept, **lists, "options": options, "sample": chosen})
 
 
 def retry_of(record: RunRecord, classes: tuple[str, ...]) -> Request:
@@ -132,7 +152,14 @@ def retry_of(record: RunRecord, classes: tuple[str, ...]) -> Request:
             f"there is no class '{unknown[0]}'; the classes are {', '.join(sorted(known))}"
         )
     request = request_of(record)
-    return replace(request, retried=record.run_id, classes=classes, overwrite=False, limit=None)
+    return replace(
+        request,
+        retried=record.run_id,
+        classes=classes,
+        overwrite=False,
+        limit=None,
+        sample=None,
+    )
 
 
 def lease_name(job: Job) -> str:
@@ -144,7 +171,7 @@ def lease_name(job: Job) -> str:
 
 def _kind(kept: Mapping[str, Any]) -> list[object]:
     """What makes two requests for the same recordings, as they are kept, different runs."""
-    chosen = [kept.get(name) for name in ("overwrite", "live", "retried")]
+    chosen = [kept.get(name) for name in ("overwrite", "live", "retried", "sample")]
     return [*chosen, sorted(kept.get("classes", ()))]
 
 

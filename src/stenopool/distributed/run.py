@@ -22,6 +22,7 @@ from stenopool.distributed.requesting import (
     new_run_id,
     source_text,
 )
+from stenopool.distributed.sampling import Sampled
 from stenopool.errors import RunFailedError, StenopoolError
 from stenopool.model import RunRecord
 from stenopool.processes import ProcessId
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from stenopool.catalog.leases import Lease
     from stenopool.distributed.collecting import Collector
     from stenopool.distributed.passes import Passes
-    from stenopool.distributed.planning import Plan
+    from stenopool.distributed.planning import Listing, Plan
     from stenopool.distributed.requesting import Job, Request
     from stenopool.distributed.transcribing import Work
+    from stenopool.model import FileRef
     from stenopool.settings import Settings
 
 Phase = Literal["listing", "starting", "transcribing", "publishing", "delivering", "ended"]
@@ -146,6 +148,7 @@ class Run:
     def make_plan(self, on_progress: Callable[[Progress], None]) -> None:
         """List the source and leave out what has a transcript."""
         request, job = self.job.request, self.job
+        key = transcript_key(job.source, job.model, request.options)
         own = self._count_own()
 
         def on_listed(listed: int) -> None:
@@ -156,8 +159,8 @@ class Run:
             plan = retry_plan(rows, own=own.ids)
         else:
             plan = make_plan(
-                job.source,
-                transcript_key(job.source, job.model, request.options),
+                self._listing(key),
+                key,
                 done=None if request.overwrite else self.ledger.published_ids(),
                 own=own.ids,
                 limit=request.limit,
@@ -168,6 +171,19 @@ class Run:
             self._progress, total=len(plan), total_bytes=plan.size_bytes, resumed=plan.resumed
         )
         self._move(on_progress, phase="starting", listed=plan.listed, skipped=plan.skipped)
+
+    def _listing(self, key: Callable[[FileRef], str]) -> Listing:
+        """The recordings that the run is about: the source's, or a sample of them.
+
+        The transcript ids of a sample are kept with the run: they find its rows.
+        """
+        sample = self.job.request.sample
+        if sample is None:
+            return self.job.source
+        sampled = Sampled(self.job.source, sample)
+        details = {**self.record.details, "sample": [key(file) for file in sampled.list()]}
+        self.record = replace(self.record, details=details)
+        return sampled
 
     def _count_own(self) -> Done:
         """Count what the run did before it was interrupted."""
