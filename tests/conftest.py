@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 import servers
+
+# How long one example takes is the machine's affair; `timeout` ends a test that hangs.
+hypothesis.settings.register_profile("stenopool", deadline=None)
+hypothesis.settings.load_profile("stenopool")
 
 
 @pytest.fixture(scope="session")
