@@ -1,7 +1,7 @@
 """Which path is which recording, when a table and a manifest name them differently."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stenopool.asr.matching import match, stem_of
@@ -78,7 +78,6 @@ def test_ending_is_a_short_word_behind_the_last_dot(path, stem):
     assert stem_of(path) == stem
 
 
-@settings(deadline=None)  # of a busy machine
 @given(PATHS, PATHS)
 def test_a_path_matches_one_other_with_the_same_stem_and_none_is_taken_twice(ones, twos):
     found = match(ones, twos)
@@ -89,7 +88,6 @@ def test_a_path_matches_one_other_with_the_same_stem_and_none_is_taken_twice(one
     assert (found.how is None) == (not found.pairs)
 
 
-@settings(deadline=None)  # of a busy machine
 @given(PATHS, PATHS)
 def test_order_and_sides_do_not_matter(ones, twos):
     there, back = match(sorted(ones), twos), match(twos, sorted(ones, reverse=True))

@@ -5,7 +5,7 @@ import sys
 
 import jiwer
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stenopool.asr.scoring import (
@@ -59,7 +59,6 @@ def test_rate_is_errors_over_the_words_that_were_said():
     assert edits().rate is None
 
 
-@settings(deadline=None)  # of a busy machine
 @given(WORDS, WORDS)
 def test_words_and_rate_are_those_of_jiwer(said, heard):
     found, theirs = count_edits(said, heard), jiwer.process_words(" ".join(said), " ".join(heard))
@@ -69,7 +68,6 @@ def test_words_and_rate_are_those_of_jiwer(said, heard):
     assert found.rate == (theirs.wer if said else None)
 
 
-@settings(deadline=None)  # of a busy machine
 @given(WORDS, WORDS)
 def test_characters_are_those_of_jiwer(said, heard):
     found = score(" ".join(said), " ".join(heard), "de").characters
@@ -78,7 +76,6 @@ def test_characters_are_those_of_jiwer(said, heard):
     assert found.rate == (theirs.cer if said else None)
 
 
-@settings(deadline=None)  # of a busy machine
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8))
 def test_many_together_are_the_sum_and_not_the_mean(pairs):
     whole = sum((count_edits(*pair) for pair in pairs), Edits())
@@ -86,7 +83,6 @@ def test_many_together_are_the_sum_and_not_the_mean(pairs):
     assert whole.rate == (jiwer.wer(said, heard) if any(said) else None)
 
 
-@settings(deadline=None)  # of a busy machine
 @given(WORDS, WORDS)
 def test_alignment_holds_every_word_of_both_in_order(said, heard):
     changes = align(" ".join(said), " ".join(heard), "de")
