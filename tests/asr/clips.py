@@ -14,6 +14,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 OPTIONS = {
     "ctranslate2": TranscribeOptions(engine="ctranslate2", model="demo"),
+    "torch": TranscribeOptions(engine="torch", model="demo"),
     "pocketsphinx": TranscribeOptions(engine="pocketsphinx"),
     "fake": TranscribeOptions(engine="fake", model="fake"),
 }

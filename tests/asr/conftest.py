@@ -10,6 +10,8 @@ import pytest
 
 from asr.clips import OPTIONS
 from stenopool.asr import load_engine
+from stenopool.asr.models import demo_folder
+from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 
 
@@ -27,6 +29,20 @@ def shared_settings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def demo_engine(shared_settings):
     return load_engine(OPTIONS["ctranslate2"], shared_settings, device="cpu", threads=2)
+
+
+@pytest.fixture(scope="session")
+def demo_in_transformers_format(tmp_path_factory):
+    """A folder with the demo model's own weights in the format that the torch engine loads."""
+    from asr.torch_whisper.converted import to_transformers
+
+    return to_transformers(demo_folder(), tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def torch_engine(demo_in_transformers_format, shared_settings):
+    options = TranscribeOptions(engine="torch", model=str(demo_in_transformers_format))
+    return load_engine(options, shared_settings, device="cpu", threads=2)
 
 
 @pytest.fixture(scope="session")

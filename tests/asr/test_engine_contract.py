@@ -10,11 +10,17 @@ import pytest
 from asr.clips import OPTIONS, clip, digit, text_of, with_silence
 from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES, WindowResult
 
+FIXTURES = {
+    "ctranslate2": "demo_engine",
+    "torch": "torch_engine",
+    "pocketsphinx": "pocketsphinx_engine",
+    "fake": "fake_engine",
+}
 
-@pytest.fixture(params=["ctranslate2", "pocketsphinx", "fake"], scope="session")
-def engine(request, demo_engine, pocketsphinx_engine, fake_engine):
-    engines = {e.name: e for e in (demo_engine, pocketsphinx_engine, fake_engine)}
-    return engines[request.param]
+
+@pytest.fixture(params=FIXTURES, scope="session")
+def engine(request):
+    return request.getfixturevalue(FIXTURES[request.param])
 
 
 def transcribe(engine, *windows, language="en", **changes) -> list[WindowResult]:

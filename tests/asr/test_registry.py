@@ -10,7 +10,7 @@ from stenopool.model import TranscribeOptions
 
 
 def test_shipped_engines_are_there():
-    assert {"ctranslate2", "fake", "pocketsphinx"} <= set(engine_names())
+    assert {"ctranslate2", "fake", "pocketsphinx", "torch"} <= set(engine_names())
 
 
 @pytest.mark.parametrize("act", [load_engine, describe_model])
@@ -27,6 +27,8 @@ def test_unknown_engine_is_named_with_those_there_are(act, settings):
         ({"model": "turbo"}, NotFoundError, "stenopool models get large-v3-turbo"),
         ({"model": "smal"}, NotFoundError, "neither a folder nor one of these names: demo, tiny"),
         ({"model": "demo", "language": "english"}, InvalidOptionError, "'english'"),
+        ({"engine": "torch", "model": "small"}, NotFoundError, "hf download openai/whisper-small"),
+        ({"engine": "torch", "model": "turbo"}, NotFoundError, "openai/whisper-large-v3-turbo"),
         ({"engine": "pocketsphinx", "language": "de"}, InvalidOptionError, "English only"),
         ({"engine": "pocketsphinx", "task": "translate"}, InvalidOptionError, "cannot translate"),
         ({"engine": "fake", "model": "fake:fly"}, InvalidOptionError, "cannot 'fly'"),
@@ -50,13 +52,15 @@ def test_description_is_that_of_the_loaded_engine(options, settings):
     assert describe_model(options, settings) == load_engine(options, settings, device="cpu").info
 
 
-def test_describing_loads_no_engine(settings, run_python):
+def test_describing_loads_no_engine(run_python, demo_in_transformers_format):
     said = run_python(
         "import sys\n"
         "from stenopool.asr import describe_model\n"
         "from stenopool.model import TranscribeOptions\n"
         "from stenopool.settings import Settings\n"
-        "for engine, model in [('ctranslate2', 'demo'), ('pocketsphinx', 'x'), ('fake', 'fake')]:\n"
+        f"torch = {str(demo_in_transformers_format)!r}\n"
+        "models = {'ctranslate2': 'demo', 'torch': torch, 'pocketsphinx': 'x', 'fake': 'fake'}\n"
+        "for engine, model in models.items():\n"
         "    describe_model(TranscribeOptions(engine=engine, model=model), Settings.from_env())\n"
         "heavy = {'ctranslate2', 'faster_whisper', 'pocketsphinx', 'torch', 'huggingface_hub'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"

@@ -38,6 +38,9 @@ class Script:
     def mel(self, window):
         return np.full((1, 3000), round(float(window[0]) * 10), dtype=np.float32)
 
+    def rest(self, mel, _frames):
+        return mel
+
     def encode(self, mels):
         return [f"w{mel[0, 0]:.0f}" for mel in mels]
 

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from stenopool.asr.ctranslate2_backend import GPU_BATCH, CTranslate2Backend
 from stenopool.asr.hub import quiet_hub
-from stenopool.asr.models import check_vocabulary, find_model, is_english_only, model_info
+from stenopool.asr.models import (
+    check_english,
+    check_language,
+    check_vocabulary,
+    find_model,
+    is_english_only,
+    model_info,
+)
 from stenopool.asr.whisper import transcribe_windows
 from stenopool.asr.windows import checked
 from stenopool.errors import EngineError, InvalidOptionError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from faster_whisper import WhisperModel
@@ -32,9 +38,9 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
     """Name the model and check the options against its files; see `describe_model`."""
     folder = find_model(options.model, settings)
     if is_english_only(options.model):
-        _check_english(options)
+        check_english(options)
     elif options.language is not None:
-        _check_language(options.language, folder)
+        check_language(options.language, folder)
     return model_info(options.model, settings)
 
 
@@ -76,7 +82,7 @@ def load(
         ) from error
     check_vocabulary(folder, model.hf_tokenizer.get_vocab_size())
     if not model.model.is_multilingual:
-        _check_english(options)
+        check_english(options)
     # Sampling is the only random part: the same calls from the start give the same texts.
     ctranslate2.set_random_seed(0)
     # What the imports left behind lives as long as the process; collections need not walk it.
@@ -94,24 +100,6 @@ def _device(asked: str, gpus: int) -> str:
             "and device 'cpu' runs without one"
         )
     return "cuda" if gpus and asked != "cpu" else "cpu"
-
-
-def _check_language(language: str, folder: Path) -> None:
-    # The tokenizer holds one token a language, whichever set of languages the model has.
-    if f'"<|{language}|>"'.encode() not in (folder / "tokenizer.json").read_bytes():
-        raise InvalidOptionError(
-            f"language '{language}' is not one that the model knows; "
-            "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
-        )
-
-
-def _check_english(options: TranscribeOptions) -> None:
-    if options.language not in (None, "en") or options.task != "transcribe":
-        name = options.model.removesuffix(".en")
-        raise InvalidOptionError(
-            f"model '{options.model}' transcribes English and nothing else; "
-            f"use a multilingual one, such as '{name if name != options.model else 'small'}'"
-        )
 
 
 class CTranslate2Engine:

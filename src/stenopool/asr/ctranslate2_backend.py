@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from stenopool.asr.features import log_mel
-from stenopool.asr.quality import Attempt
+from stenopool.asr.features import log_mel, without_start
+from stenopool.asr.quality import SAMPLES_PER_RETRY, Attempt
+from stenopool.asr.words import timed_words
 from stenopool.errors import EngineError
-from stenopool.model import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,20 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stenopool.asr.timestamps import TimedTokens
-    from stenopool.model import TranscribeOptions
+    from stenopool.model import TranscribeOptions, Word
 
 GPU_BATCH: Final = 32
 """Windows encoded and decoded together on a GPU."""
 
-SAMPLES_PER_RETRY: Final = 5
-"""Texts sampled at a temperature above 0, the likeliest of which counts (openai/whisper's 5)."""
-
 _MAX_INITIAL_TIMESTAMP: Final = 50
 """The first timestamp lies at most this many steps of 0.02 s in: 1.0 s."""
-
-_PREPENDED: Final = "\"'\u201c\u00bf([{-"
-_APPENDED: Final = "\"'.\u3002,\uff0c!\uff01?\uff1f:\uff1a\u201d)]}\u3001"
-"""Punctuation that belongs to the word behind it, and to the word before it."""
 
 
 class CTranslate2Backend:
@@ -56,6 +49,10 @@ class CTranslate2Backend:
     def mel(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-mel spectrogram, float32, shape (mel bins, 3000)."""
         return log_mel(window, self._extractor)
+
+    def rest(self, mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        """What is left of a spectrogram behind its first frames."""
+        return without_start(mel, frames)
 
     def encode(self, mels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.floating[Any]]]:
         """Run the encoder; one array of shape (1500, width) a window, in main memory.
@@ -117,21 +114,14 @@ class CTranslate2Backend:
         frames: int,
     ) -> list[tuple[Word, ...]]:
         """Align the parts' tokens with the audio by the decoder's cross-attention."""
-        drafts: list[dict[str, Any]] = [
-            {"seek": 0, "start": part.start_s, "end": part.end_s, "tokens": list(part.tokens)}
-            for part in parts
-        ]
         with _translated("align", 1):
-            self._model.add_word_timestamps(
-                [drafts],
+            return timed_words(
+                self._model,
                 self._tokenizer(language, "transcribe"),
                 _storage([encoded]),
-                [frames],
-                _PREPENDED,
-                _APPENDED,
-                last_speech_timestamp=0.0,
+                parts,
+                frames,
             )
-        return [tuple(_word(word) for word in draft["words"]) for draft in drafts]
 
     def _prompt(self, language: str, options: TranscribeOptions) -> list[int]:
         tokenizer = self._tokenizer(language, options.task)
@@ -162,15 +152,6 @@ class CTranslate2Backend:
             temperature=temperature,
             hit_limit=len(tokens) >= limit,
         )
-
-
-def _word(word: dict[str, Any]) -> Word:
-    return Word(
-        start_s=float(word["start"]),
-        end_s=float(word["end"]),
-        text=str(word["word"]).strip(),
-        probability=float(word["probability"]),
-    )
 
 
 def _storage(arrays: Sequence[NDArray[np.floating[Any]]]) -> StorageView:

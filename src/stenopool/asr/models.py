@@ -15,10 +15,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stenopool.errors import ModelError, NotFoundError
+from stenopool.errors import InvalidOptionError, ModelError, NotFoundError
 from stenopool.model import ModelInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stenopool.model import TranscribeOptions
     from stenopool.settings import Settings
 
 DEMO: Final = "demo"
@@ -215,6 +218,34 @@ def check_vocabulary(folder: Path, tokenizer_size: int) -> None:
         )
 
 
+def check_language(language: str, folder: Path) -> None:
+    """Refuse a language that the folder's tokenizer has no token for.
+
+    Raises:
+        InvalidOptionError: it has none.
+    """
+    # The tokenizer holds one token a language, whichever set of languages the model has.
+    if f'"<|{language}|>"'.encode() not in (folder / "tokenizer.json").read_bytes():
+        raise InvalidOptionError(
+            f"language '{language}' is not one that the model knows; "
+            "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
+        )
+
+
+def check_english(options: TranscribeOptions) -> None:
+    """Refuse what a model for English alone cannot do.
+
+    Raises:
+        InvalidOptionError: another language or a translation is asked for.
+    """
+    if options.language not in (None, "en") or options.task != "transcribe":
+        name = options.model.removesuffix(".en")
+        raise InvalidOptionError(
+            f"model '{options.model}' transcribes English and nothing else; "
+            f"use a multilingual one, such as '{name if name != options.model else 'small'}'"
+        )
+
+
 def _vocabulary_size(folder: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError):
         return len(json.loads((folder / "vocabulary.json").read_bytes()))
@@ -241,7 +272,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def folder_revision(folder: Path, settings: Settings) -> str:
+def folder_revision(folder: Path, settings: Settings, names: Sequence[str] = MODEL_FILES) -> str:
     """Hash the files of a model: 32 hexadecimal digits that change with any byte of them.
 
     Hashing gigabytes takes seconds, so the answer is kept in `Settings.models` under the files'
@@ -249,7 +280,7 @@ def folder_revision(folder: Path, settings: Settings) -> str:
     """
     stamps = [
         (name, (folder / name).stat().st_size, (folder / name).stat().st_mtime_ns)
-        for name in MODEL_FILES
+        for name in names
         if (folder / name).is_file()
     ]
     key = hashlib.blake2b(
@@ -291,7 +322,7 @@ def _check_whole(folder: Path, model: str) -> None:
         return
     if (folder / "model.safetensors").is_file() or (folder / "pytorch_model.bin").is_file():
         raise ModelError(
-            f"model '{model}' is in Transformers' format; convert it with "
+            f"model '{model}' is in Transformers' format; use --engine torch, or convert it with "
             f"`ct2-transformers-converter --model {folder} --output_dir NEW_FOLDER "
             "--quantization int8 --copy_files tokenizer.json preprocessor_config.json`"
         )

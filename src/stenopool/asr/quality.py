@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Sampling temperatures, tried in this order until a text passes; 0 is greedy."""
 
+SAMPLES_PER_RETRY: Final = 5
+"""Texts sampled at a temperature above 0, the likeliest of which counts."""
+
 MAX_COMPRESSION_RATIO: Final = 2.4
 """A text that compresses better than this repeats itself."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from stenopool.asr.features import FRAMES, HOP_SAMPLES, without_start
+from stenopool.asr.features import FRAMES, HOP_SAMPLES
 from stenopool.asr.quality import attempt_warnings, decode_with_fallback, is_silence
 from stenopool.asr.segments import in_window
 from stenopool.asr.timestamps import split_at_timestamps
@@ -36,7 +36,7 @@ FRAME_S: Final = HOP_SAMPLES / SAMPLE_RATE
 class Backend(Protocol):
     """The arithmetic of one loaded model; lists run parallel, one entry a window.
 
-    What `encode` gives is passed back as it is, and means nothing to the caller.
+    What `mel` and `encode` give is passed back as it is, and means nothing to the caller.
 
     Attributes:
         timestamp_begin: id of the token for 0.00 s.
@@ -44,11 +44,15 @@ class Backend(Protocol):
 
     timestamp_begin: int
 
-    def mel(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-mel spectrogram, float32, shape (mel bins, 3000)."""
+    def mel(self, window: NDArray[np.float32]) -> Any:  # noqa: ANN401 - the backend's own
+        """Log-mel spectrogram of a window filled up to 30 s, or what it will be made of."""
         ...
 
-    def encode(self, mels: Sequence[NDArray[np.float32]]) -> list[Any]:
+    def rest(self, mel: Any, frames: int) -> Any:  # noqa: ANN401 - the backend's own
+        """The same without its first frames, filled up with silence."""
+        ...
+
+    def encode(self, mels: Sequence[Any]) -> list[Any]:
         """Run the encoder."""
         ...
 
@@ -105,7 +109,7 @@ class _Piece:
     """A window from some frame on; `frames` counts what is sound and not filled up."""
 
     draft: _Draft
-    mel: NDArray[np.float32]
+    mel: Any
     start_frame: int
     frames: int
 
@@ -185,7 +189,7 @@ def _read(
         text = backend.text(part.tokens).strip()
         if text and part.start_s < part.end_s:
             draft.segments.append(_segment(part, text, attempt, part_words, offset_s))
-    return None if split.rest_s is None else _rest(piece, split.rest_s)
+    return None if split.rest_s is None else _rest(backend, piece, split.rest_s)
 
 
 def _segment(
@@ -211,11 +215,11 @@ def _segment(
     )
 
 
-def _rest(piece: _Piece, rest_s: float) -> _Piece:
+def _rest(backend: Backend, piece: _Piece, rest_s: float) -> _Piece:
     frames = round(rest_s / FRAME_S)
     return _Piece(
         draft=piece.draft,
-        mel=without_start(piece.mel, frames),
+        mel=backend.rest(piece.mel, frames),
         start_frame=piece.start_frame + frames,
         frames=piece.frames - frames,
     )

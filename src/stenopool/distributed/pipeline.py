@@ -13,6 +13,7 @@ import ray
 import ray.data
 
 from stenopool.asr.models import find_model
+from stenopool.asr.torch_models import find_torch_model
 from stenopool.distributed.cluster import READER_BYTES, Layout, plan_layout, quiet_ray_data
 from stenopool.distributed.planning import BLOCK_BYTES
 from stenopool.distributed.reading import UnitReader
@@ -89,9 +90,12 @@ def engine_pool(engines: int, layout: Layout) -> ray.data.ActorPoolStrategy:
 
 def engine_bytes(options: TranscribeOptions, settings: Settings) -> int:
     """Memory that one engine takes on a CPU: its libraries, its weights and its work (bytes)."""
-    if options.engine != "ctranslate2":
+    if options.engine == "ctranslate2":
+        folder = find_model(options.model, settings)
+    elif options.engine == "torch":
+        folder = find_torch_model(options.model)
+    else:
         return ENGINE_BYTES
-    folder = find_model(options.model, settings)
     return ENGINE_BYTES + 2 * sum(file.stat().st_size for file in folder.iterdir())
 
 

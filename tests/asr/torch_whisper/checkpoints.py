@@ -1,0 +1,168 @@
+"""Small random checkpoints of Whisper's real shapes, and Transformers' own arithmetic on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+from stenopool.asr.torch_whisper.dimensions import Dimensions
+from stenopool.asr.torch_whisper.tokens import SpecialTokens
+from stenopool.asr.torch_whisper.weights import Weights, arrange
+
+LANGUAGES = {51_864: 99, 51_865: 99, 51_866: 100}
+"""Language tokens by size of the vocabulary; the English-only one has them, and uses none."""
+
+WIDTH, HEADS, LAYERS = 64, 2, 2
+
+SHARPNESS = 10.0
+"""Of attention to the sound: plain random weights hear the same in every window."""
+
+END_GAIN, TIME_GAIN = 10.0, 1.4
+"""Of these tokens' rows: else texts never end, and timestamps never come."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights, as Transformers holds it and as we do."""
+
+    reference: WhisperForConditionalGeneration
+    weights: Weights
+    special: SpecialTokens
+
+
+def special_tokens(vocabulary: int) -> SpecialTokens:
+    """Ids as in the published models of that vocabulary."""
+    end = 50_256 if vocabulary == 51_864 else 50_257
+    codes = ["en", "zh", "de", *(f"x{n}" for n in range(LANGUAGES[vocabulary] - 3))]
+    after = end + 2 + len(codes)
+    return SpecialTokens(
+        end=end,
+        start=end + 1,
+        previous=after + 3,
+        language_model=after + 2,
+        no_speech=after + 4,
+        no_timestamps=after + 5,
+        tasks={"translate": after, "transcribe": after + 1},
+        languages=(
+            {} if vocabulary == 51_864 else {code: end + 2 + n for n, code in enumerate(codes)}
+        ),
+        suppressed=tuple(range(100, 160)),
+        suppressed_first=(220, end),
+    )
+
+
+def checkpoint(vocabulary: int, mels: int, sharpness: float = SHARPNESS) -> Checkpoint:
+    """Make random weights whose texts differ from window to window, and end."""
+    special = special_tokens(vocabulary)
+    config = WhisperConfig(
+        vocab_size=vocabulary,
+        num_mel_bins=mels,
+        d_model=WIDTH,
+        encoder_layers=LAYERS,
+        decoder_layers=LAYERS,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        encoder_ffn_dim=4 * WIDTH,
+        decoder_ffn_dim=4 * WIDTH,
+        bos_token_id=special.end,
+        eos_token_id=special.end,
+        pad_token_id=special.end,
+        decoder_start_token_id=special.start,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    torch.manual_seed(0)
+    reference = WhisperForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, tensor in reference.named_parameters():
+            if tensor.dim() >= 2 and "embed" not in name:
+                sharper = sharpness if "encoder_attn.q" in name or "encoder_attn.k" in name else 1.0
+                tensor.normal_(0.0, sharper / tensor[0].numel() ** 0.5)
+        decoder = reference.model.decoder
+        decoder.embed_positions.weight.normal_(0.0, 0.5)
+        # Small rows, so that a token does not call for itself, and large scores all the same.
+        decoder.embed_tokens.weight.normal_(0.0, 0.1)
+        decoder.layer_norm.weight.fill_(4.0)
+        decoder.embed_tokens.weight[special.end] *= END_GAIN
+        decoder.embed_tokens.weight[special.timestamp_begin :] *= TIME_GAIN
+    reference.generation_config = generation_config(special)
+    weights = arrange(reference.state_dict(), Dimensions.from_config(config.to_dict()))
+    return Checkpoint(reference, weights, special)
+
+
+def generation_config(special: SpecialTokens) -> GenerationConfig:
+    """What the published models say of their tokens."""
+    config = GenerationConfig(
+        bos_token_id=special.end,
+        eos_token_id=special.end,
+        pad_token_id=special.end,
+        decoder_start_token_id=special.start,
+        suppress_tokens=sorted(special.never),
+        begin_suppress_tokens=list(special.suppressed_first),
+        max_length=448,
+    )
+    config.no_timestamps_token_id = special.no_timestamps
+    config.prev_sot_token_id = special.previous
+    config.max_initial_timestamp_index = special.latest_start
+    config.is_multilingual = bool(special.languages)
+    if special.languages:
+        config.lang_to_id = {f"<|{code}|>": number for code, number in special.languages.items()}
+        config.task_to_id = dict(special.tasks)
+    return config
+
+
+def expected(
+    point: Checkpoint,
+    mels: torch.Tensor,
+    *,
+    language: str | None = "en",
+    timestamps: bool = True,
+    max_tokens: int = 24,
+    before: tuple[int, ...] = (),
+) -> list[tuple[int, ...]]:
+    """The tokens that Transformers generates greedily, without prompt and end."""
+    chosen = {"language": language, "task": "transcribe"} if point.special.languages else {}
+    with torch.inference_mode():
+        found = point.reference.generate(
+            mels,
+            return_timestamps=timestamps,
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            num_beams=1,
+            force_unique_generate_call=True,
+            prompt_ids=torch.tensor(before) if before else None,
+            attention_mask=torch.ones(len(mels), 3000, dtype=torch.long),
+            **chosen,
+        )
+    opening = len(point.special.opening("en", "transcribe", timestamps=timestamps))
+    return [_generated(point.special, row, opening) for row in found.tolist()]
+
+
+def _generated(special: SpecialTokens, row: list[int], opening: int) -> tuple[int, ...]:
+    """What comes behind prompt and opening, where a row has them, and in front of the end."""
+    if special.start in row:
+        row = row[row.index(special.start) + opening :]
+    return tuple(row[: row.index(special.end)] if special.end in row else row)
+
+
+def sounds(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Windows of 0.1 to 30 s: tones that come and go over noise, no two alike."""
+    random = np.random.default_rng(seed)
+    lengths_s = np.r_[0.1, 30.0, random.uniform(0.1, 30.0, max(count - 2, 0))][:count]
+    return [_sound(random, length_s) for length_s in lengths_s]
+
+
+def _sound(random: np.random.Generator, length_s: float) -> np.ndarray:
+    times = np.arange(round(length_s * 16_000)) / 16_000
+    tones = sum(
+        np.sin(
+            2 * np.pi * random.uniform(80, 4000) * times + 6 * np.sin(random.uniform(1, 9) * times)
+        )
+        for _ in range(3)
+    )
+    loudness = np.abs(np.sin(2 * np.pi * random.uniform(0.3, 3) * times))
+    noise = random.standard_normal(len(times))
+    return (0.1 * loudness * tones + 0.01 * noise).astype(np.float32)

@@ -1,0 +1,67 @@
+"""Texts by our decoder, with everything that a test may want to vary."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from stenopool.asr.torch_whisper.attention import PlainAttention
+from stenopool.asr.torch_whisper.encoder import encode
+from stenopool.asr.torch_whisper.rules import Rules, token_set
+from stenopool.asr.torch_whisper.slots import Job, Manner, SlotDecoder
+
+CPU = torch.device("cpu")
+
+
+def rules_of(special, vocabulary, *, timestamps=True, device=CPU) -> Rules:
+    never = special.never | ({special.no_timestamps} if timestamps else set())
+    return Rules(
+        end=special.end,
+        timestamp_begin=special.timestamp_begin,
+        timestamps=timestamps,
+        latest_start=special.latest_start,
+        suppressed=token_set(never, vocabulary, device),
+        suppressed_first=token_set(special.suppressed_first, vocabulary, device),
+    )
+
+
+def manner_of(point, *, timestamps=True, max_tokens=24, temperature=0.0, before=()) -> Manner:
+    weights = point.weights
+    return Manner(
+        rules=rules_of(
+            point.special,
+            weights.dimensions.vocabulary,
+            timestamps=timestamps,
+            device=weights.device,
+        ),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        no_speech=point.special.no_speech,
+        start=len(before),
+    )
+
+
+def jobs_of(point, mels, *, language="en", timestamps=True, before=()) -> list[Job]:
+    prompt = (*before, *point.special.opening(language, "transcribe", timestamps=timestamps))
+    with torch.inference_mode():
+        states = encode(point.weights.encoder, mels)
+    return [
+        Job(sound=partial(_as_it_is, one), prompt=prompt, seed=n) for n, one in enumerate(states)
+    ]
+
+
+def _as_it_is(states):
+    return states
+
+
+def decoder_of(point, *, slots=4, **how) -> SlotDecoder:
+    attention = how.pop("attention", PlainAttention())
+    return SlotDecoder(point.weights, attention, slots=slots, fill_together=3, **how)
+
+
+def texts(point, mels, *, slots=4, language="en", **manner) -> list[tuple[int, ...]]:
+    chosen = {k: v for k, v in manner.items() if k in ("timestamps", "before")}
+    jobs = jobs_of(point, mels, language=language, **chosen)
+    found = decoder_of(point, slots=slots).run(jobs, manner_of(point, **manner))
+    return [text.tokens for text in found]
