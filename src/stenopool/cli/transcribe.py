@@ -51,7 +51,10 @@ def transcribe(
         str, typer.Option(help="A name of `stenopool models list`, or a folder.")
     ] = DEFAULTS.model,
     engine: Annotated[
-        str, typer.Option(help="ctranslate2, or pocketsphinx (English, small, offline).")
+        str,
+        typer.Option(
+            help="ctranslate2, torch (recent GPUs) or pocketsphinx (English, small, offline)."
+        ),
     ] = DEFAULTS.engine,
     language: Annotated[
         str | None, typer.Option(help="Such as en or de; detected when left out.")

@@ -91,12 +91,13 @@ def engine_pool(engines: int, layout: Layout) -> ray.data.ActorPoolStrategy:
 def engine_bytes(options: TranscribeOptions, settings: Settings) -> int:
     """Memory that one engine takes on a CPU: its libraries, its weights and its work (bytes)."""
     if options.engine == "ctranslate2":
-        folder = find_model(options.model, settings)
+        folder, copies = find_model(options.model, settings), 2
     elif options.engine == "torch":
-        folder = find_torch_model(options.model)
+        # 16 bits become 32, and while weights are put in order most are there twice.
+        folder, copies = find_torch_model(options.model), 4
     else:
         return ENGINE_BYTES
-    return ENGINE_BYTES + 2 * sum(file.stat().st_size for file in folder.iterdir())
+    return ENGINE_BYTES + copies * sum(file.stat().st_size for file in folder.iterdir())
 
 
 def transcribed_parts(

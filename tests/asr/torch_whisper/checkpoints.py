@@ -20,7 +20,7 @@ WIDTH, HEADS, LAYERS = 64, 2, 2
 SHARPNESS = 10.0
 """Of attention to the sound: plain random weights hear the same in every window."""
 
-END_GAIN, TIME_GAIN = 10.0, 1.4
+END_GAIN, TIME_GAIN = 14.0, 1.4
 """Of these tokens' rows: else texts never end, and timestamps never come."""
 
 

@@ -175,6 +175,7 @@ class SlotDecoder:
     def run(self, jobs: Sequence[Job], manner: Manner) -> list[Text]:
         """Make a text of every job; results come in the jobs' order."""
         self._temperature.fill_(manner.temperature or 1.0)
+        self._board.live.fill_(False)  # an earlier call may have been cut short
         step = self._stepper(manner)
         waiting, owners, made = deque(range(len(jobs))), dict[int, int](), _Made()
         free, watch = set(range(self.slots)), watch_for(self._board.live)
