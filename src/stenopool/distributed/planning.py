@@ -204,7 +204,8 @@ def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1, *, files: int = BLOCK_F
     total = int(sizes.sum())
     most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, total // tasks))
     most = max(most, total // MOST_BLOCKS)
-    most_files = min(files, max(LEAST_BLOCK_FILES, len(sizes) // tasks))
+    share = len(sizes) // tasks
+    most_files = min(files, share) if share > LEAST_BLOCK_FILES else LEAST_BLOCK_FILES
     most_files = max(most_files, len(sizes) // MOST_BLOCKS)
     cuts: list[int] = []
     files = size = 0
