@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
-from stenopool.catalog.tables import batches
 from stenopool.cli.naming import rank
 from stenopool.errors import InvalidOptionError
 
@@ -34,6 +33,8 @@ def read_rows(table: Table, columns: Sequence[str], where: str | None) -> Iterat
     Raises:
         InvalidOptionError: the condition cannot be read, or names a column that is not there.
     """
+    from stenopool.catalog.tables import batches
+
     for batch in batches(plan(table, columns, where)):
         for start in range(0, batch.num_rows, ROWS_AT_ONCE):
             yield from batch.slice(start, ROWS_AT_ONCE).to_pylist()
