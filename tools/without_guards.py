@@ -69,7 +69,7 @@ GUARDS = (
           "test_ledger.py::test_two_publications"),
     Guard(3, LEDGER, "if self._landed(properties[COMMIT_PROPERTY]):", "if False:",
           "test_ledger.py::test_a_commit_whose_answer_was_lost"),
-    Guard(3, LEDGER, "if not self.has_branch():\n            return False\n", "",
+    Guard(3, LEDGER, "        if not self.has_branch():\n            return False\n", "",
           "test_ledger.py::test_a_publication_that_is_repeated"),
     Guard(3, "catalog/leases.py", "if held is not None and _is_alive(", "if False and _is_alive(",
           "test_leases.py::test_a_lease_that_is_held"),
