@@ -38,7 +38,7 @@ def test_a_catalog_that_is_locked_for_a_while_only_makes_the_run_wait(
     locked = []
 
     def lock(progress):
-        if progress.phase == "starting":
+        if progress.run.done and not locked:  # a commit is due, or will be at the end
             other = sqlite3.connect(settings.home / "catalog.db", check_same_thread=False)
             other.execute("BEGIN IMMEDIATE")
             locked.append(threading.Timer(8, other.close))
