@@ -50,7 +50,7 @@ WEIGHTS = {
 DEADLY = ("driver", "power", "raylet", "gcs")
 """What ends the run; done only to one whose engines are up, or none would ever get so far."""
 
-PAUSE_S = (0.2, 1.5)
+PAUSE_S = (0.3, 3.0)
 """Between two kills."""
 
 STUCK_S = 240
