@@ -55,6 +55,9 @@ class Work:
     attempt: int = 1
 
 
+LOAD_S = 600.0
+"""An engine may take so long, and a stall more, to load its model from a slow disk (s)."""
+
 IDENTITY = ("path", "etag", "size_bytes", "transcript_id", "unit", "last")
 """Columns that go through an engine unchanged."""
 
@@ -80,9 +83,10 @@ class Transcriber:
         if work.device == "cpu":
             limit_memory(work.memory_bytes)
         try:
-            self._engine = load_engine(
-                work.options, work.settings, device=work.device, threads=work.threads
-            )
+            with guard().within(LOAD_S + work.settings.stall_s):
+                self._engine = load_engine(
+                    work.options, work.settings, device=work.device, threads=work.threads
+                )
         except StenopoolError as error:
             self._why_not = str(error)
 
