@@ -16,7 +16,7 @@ from distributed.conftest import AUDIO
 from faults.conftest import wait_until
 from stenopool.catalog import open_catalog
 from stenopool.distributed.clusters import control
-from stenopool.distributed.clusters.processes import MARK, marked
+from stenopool.distributed.clusters.processes import MARK, marked, sweep
 from stenopool.distributed.clusters.records import ClusterRecords, NodeSpec
 
 pytestmark = [
@@ -99,13 +99,10 @@ def done(settings):
 
 def kill_node(marker):
     """Kill all processes of the youngest node, which is not the head."""
-    numbered = []
+    numbers = []
     for process in marked(marker):
         with suppress(psutil.Error):  # it may end meanwhile
-            numbered.append((int(process.environ()[MARK].partition(".")[2]), process))
-    youngest = max(number for number, _ in numbered)
+            numbers.append(int(process.environ()[MARK].partition(".")[2]))
+    youngest = max(numbers)
     assert youngest > 1
-    for number, process in numbered:
-        if number == youngest:
-            with suppress(psutil.Error):
-                process.kill()
+    sweep(marker, youngest)

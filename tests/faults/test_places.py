@@ -62,6 +62,14 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill(place):
+    """Leave no room on a disk; gives the file that takes it."""
+    with (place / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 1024):
+            pass
+    return place / "filler"
+
+
 def writable(place, can):
     how = f"remount,{'rw' if can else 'ro'}"
     subprocess.run(["mount", "-o", how, str(place)], check=True)
@@ -89,14 +97,12 @@ def test_a_home_that_is_read_only_is_one_clear_line_and_works_again_when_it_is_n
 def test_a_disk_that_is_full_is_one_clear_line_of_the_command(command, folder, small_disk):
     # Guard: `disk_trouble`.
     clips(folder, 2)
-    with (small_disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"x" * 1024):
-            pass
+    filler = fill(small_disk)
     words = ("transcribe", folder, "--to", "T", "--engine", "fake", "--model", "fake")
     said = ends(command(*words, STENOPOOL_WAREHOUSE=str(small_disk / "warehouse")), 3)
     assert len(said.splitlines()) == 1, said
     assert "No space left on device" in said
-    (small_disk / "filler").unlink()
+    filler.unlink()
     done = ends(command(*words, STENOPOOL_WAREHOUSE=str(small_disk / "warehouse")))
     assert "2 transcribed" in done
 
@@ -147,17 +153,12 @@ def test_a_full_disk_ends_the_run_with_a_line_and_it_goes_on_when_there_is_room(
     options = TranscribeOptions(engine="fake", model="fake")
     request = Request(source=str(folder), target="T", options=options)
 
-    def fill(progress):
+    def fill_when_it_starts(progress):
         if progress.phase == "starting":
-            with (small_disk / "filler").open("wb", buffering=0) as file:
-                try:
-                    while file.write(b"x" * 1024):
-                        pass
-                except OSError:
-                    return
+            fill(small_disk)
 
     with pytest.raises((StenopoolError, OSError), match="No space left"):
-        transcribe(request, settings, fill)
+        transcribe(request, settings, fill_when_it_starts)
     (small_disk / "filler").unlink()
     record = transcribe(request, settings)
     assert record.done == 6

@@ -11,13 +11,14 @@ from stenopool.asr.models import (
     check_english,
     check_language,
     check_vocabulary,
+    chosen_device,
     find_model,
     is_english_only,
     model_info,
 )
 from stenopool.asr.whisper import transcribe_windows
 from stenopool.asr.windows import checked
-from stenopool.errors import EngineError, InvalidOptionError, ModelError
+from stenopool.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,12 @@ def load(
     import ctranslate2
     from faster_whisper import WhisperModel
 
-    device = _device(device, ctranslate2.get_cuda_device_count())
+    device = chosen_device(
+        device,
+        there=ctranslate2.get_cuda_device_count() > 0,
+        without="CTranslate2 sees no NVIDIA GPU; `stenopool doctor` says what it found, "
+        "and device 'cpu' runs without one",
+    )
     try:
         model = WhisperModel(
             str(folder),
@@ -89,17 +95,6 @@ def load(
     gc.collect()
     gc.freeze()
     return CTranslate2Engine(info, model)
-
-
-def _device(asked: str, gpus: int) -> str:
-    if asked not in ("auto", "cpu", "cuda"):
-        raise InvalidOptionError(f"device '{asked}' is not one of auto, cpu, cuda")
-    if asked == "cuda" and not gpus:
-        raise EngineError(
-            "CTranslate2 sees no NVIDIA GPU; `stenopool doctor` says what it found, "
-            "and device 'cpu' runs without one"
-        )
-    return "cuda" if gpus and asked != "cpu" else "cpu"
 
 
 class CTranslate2Engine:

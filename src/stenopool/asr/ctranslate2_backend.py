@@ -9,6 +9,7 @@ import numpy as np
 
 from stenopool.asr.features import log_mel, without_start
 from stenopool.asr.quality import SAMPLES_PER_RETRY, Attempt
+from stenopool.asr.timestamps import LATEST_START
 from stenopool.asr.words import timed_words
 from stenopool.errors import EngineError
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 GPU_BATCH: Final = 32
 """Windows encoded and decoded together on a GPU."""
-
-_MAX_INITIAL_TIMESTAMP: Final = 50
-"""The first timestamp lies at most this many steps of 0.02 s in: 1.0 s."""
 
 
 class CTranslate2Backend:
@@ -92,7 +90,7 @@ class CTranslate2Backend:
                 beam_size=1,
                 num_hypotheses=SAMPLES_PER_RETRY if temperature else 1,
                 max_length=self._model.max_length,
-                max_initial_timestamp_index=_MAX_INITIAL_TIMESTAMP,
+                max_initial_timestamp_index=LATEST_START,
                 return_scores=True,
                 return_no_speech_prob=True,
                 suppress_blank=True,

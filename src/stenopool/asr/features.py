@@ -18,7 +18,8 @@ HOP_SAMPLES: Final = 160
 FRAMES: Final = WINDOW_SAMPLES // HOP_SAMPLES
 """Frames of a full window: 3,000."""
 
-_FFT_SAMPLES: Final = 400
+FFT_SAMPLES: Final = 400
+"""Samples under one frame: 25 ms."""
 
 
 def log_mel(window: NDArray[np.float32], extractor: FeatureExtractor) -> NDArray[np.float32]:
@@ -35,7 +36,7 @@ def log_mel(window: NDArray[np.float32], extractor: FeatureExtractor) -> NDArray
     Returns:
         float32, shape (mel bins, 3000), C-contiguous; values in about [-1.5, 1.5].
     """
-    padded_samples = -(-(len(window) + _FFT_SAMPLES) // HOP_SAMPLES) * HOP_SAMPLES
+    padded_samples = -(-(len(window) + FFT_SAMPLES) // HOP_SAMPLES) * HOP_SAMPLES
     padded = np.zeros(min(padded_samples, WINDOW_SAMPLES), dtype=np.float32)
     padded[: len(window)] = window
     spectrogram = extractor(padded, padding=0)

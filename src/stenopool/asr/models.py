@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stenopool.errors import InvalidOptionError, ModelError, NotFoundError
+from stenopool.errors import EngineError, InvalidOptionError, ModelError, NotFoundError
 from stenopool.model import ModelInfo
 
 if TYPE_CHECKING:
@@ -270,6 +270,25 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"'{path}' cannot be read: {error}; delete the folder and fetch again"
         ) from error
     return record if isinstance(record, dict) else {}
+
+
+def chosen_device(asked: str, *, there: bool, without: str) -> str:
+    """`cuda` or `cpu`, for an engine that was asked for one of them or for `auto`.
+
+    Args:
+        asked: what the caller wants.
+        there: whether the engine's library sees a GPU.
+        without: what to say where it does not and one was asked for.
+
+    Raises:
+        InvalidOptionError: there is no such device.
+        EngineError: a GPU was asked for and there is none.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InvalidOptionError(f"device '{asked}' is not one of auto, cpu, cuda")
+    if asked == "cuda" and not there:
+        raise EngineError(without)
+    return "cuda" if there and asked != "cpu" else "cpu"
 
 
 def folder_revision(folder: Path, settings: Settings, names: Sequence[str] = MODEL_FILES) -> str:

@@ -51,10 +51,11 @@ class Scored:
     score: Score
 
     @property
-    def badness(self) -> tuple[float, int]:
-        """Greater for the worse one: by rate, then by errors; words out of nothing are worst."""
+    def worst_first(self) -> tuple[float, int, str]:
+        """Sorts by rate, then by errors, then by path; words out of nothing are worst."""
         words = self.score.words
-        return words.errors / words.length if words.length else float(words.errors), words.errors
+        rate = words.errors / words.length if words.length else float(words.errors)
+        return -rate, -words.errors, self.pair.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,7 @@ class Report:
     def worst(self, count: int) -> list[Scored]:
         """So many recordings with errors, the worst first."""
         wrong = [one for one in self.heard if one.score.words.errors]
-        return sorted(wrong, key=lambda one: (*(-part for part in one.badness), one.pair.path))[
-            :count
-        ]
+        return sorted(wrong, key=lambda one: one.worst_first)[:count]
 
 
 def total(parts: Sequence[Scored]) -> Score:

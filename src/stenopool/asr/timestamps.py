@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 STEP_S: Final = 0.02
 """Seconds from one timestamp token to the next; half the encoder's frame rate of 50 Hz."""
 
+LATEST_START: Final = 50
+"""The first timestamp lies at most this many steps in, 1.0 s, where the model says nothing else."""
+
 MIN_PROGRESS_S: Final = 1.0
 """A rest begins at least this far into its window, so that going on comes to an end."""
 

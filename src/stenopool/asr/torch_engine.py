@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stenopool.asr.models import check_english, check_language
+from stenopool.asr.models import check_english, check_language, chosen_device
 from stenopool.asr.torch_models import (
     CONFIG,
+    ENGLISH_ONLY_VOCABULARY,
     GENERATION,
     TOKENIZER,
     find_torch_model,
@@ -19,7 +20,7 @@ from stenopool.asr.torch_models import (
 )
 from stenopool.asr.whisper import transcribe_windows
 from stenopool.asr.windows import checked
-from stenopool.errors import EngineError, InvalidOptionError, MissingExtraError, ModelError
+from stenopool.errors import MissingExtraError, ModelError
 from stenopool.model import SAMPLE_RATE, TranscribeOptions
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 BATCHES_A_CALL: Final = 4
 """Batches that one call takes best: all but the first are encoded while another is decoded."""
-
-ENGLISH_ONLY_VOCABULARY: Final = 51_864
-"""Tokens of the models that know English alone; all others have more."""
 
 
 def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
@@ -82,7 +80,13 @@ def load(
 
     if threads:
         torch.set_num_threads(threads)
-    place = _device(device)
+    device = chosen_device(
+        device,
+        there=torch.cuda.is_available(),
+        without="torch sees no NVIDIA GPU; `nvidia-smi` says whether the driver does, and "
+        "device 'cpu' runs without one",
+    )
+    place = torch.device(device)
     dtype = torch.float16 if place.type == "cuda" else torch.float32
     return load_folder(find_torch_model(options.model), info, place, dtype)
 
@@ -109,20 +113,6 @@ def load_folder(
     if device.type == "cuda":
         engine.warm_up()
     return engine
-
-
-def _device(asked: str) -> torch.device:
-    import torch
-
-    if asked not in ("auto", "cpu", "cuda"):
-        raise InvalidOptionError(f"device '{asked}' is not one of auto, cpu, cuda")
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise EngineError(
-            "torch sees no NVIDIA GPU; `nvidia-smi` says whether the driver does, and "
-            "device 'cpu' runs without one"
-        )
-    return torch.device("cuda" if there and asked != "cpu" else "cpu")
 
 
 def _tokenizer(folder: Path) -> Tokenizer:

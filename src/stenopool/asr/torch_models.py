@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CONFIG: Final = "config.json"
 GENERATION: Final = "generation_config.json"
 TOKENIZER: Final = "tokenizer.json"
+ENGLISH_ONLY_VOCABULARY: Final = 51_864
+"""Tokens of the models that know English alone; all others have more."""
+
 _WEIGHTS: Final = "model*.safetensors*"
 """One file, or an index and several."""
 

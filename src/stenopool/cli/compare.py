@@ -180,7 +180,7 @@ def compared(
         for path, other in sorted(matching.pairs.items()):
             add(found, first.rows[path], second.rows[other], language)
             step()
-    found.different.sort(key=lambda one: (*(-part for part in one.badness), one.pair.path))
+    found.different.sort(key=lambda one: one.worst_first)
     return found
 
 

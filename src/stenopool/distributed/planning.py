@@ -199,7 +199,7 @@ def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1, *, files: int = BLOCK_F
         tasks: so many blocks or more, where there is enough for them.
         files: recordings of a block at most, as long as that makes no more than `MOST_BLOCKS`.
             Ray Data joins what a reading task yields of short ones, so this many are at risk when
-            the process that has them dies.
+            the process that has them dies. A run with few for each task takes `LEAST_BLOCK_FILES`.
     """
     total = int(sizes.sum())
     most = min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, total // tasks))
@@ -208,14 +208,14 @@ def cut_blocks(sizes: NDArray[np.int64], tasks: int = 1, *, files: int = BLOCK_F
     most_files = min(files, share) if share > LEAST_BLOCK_FILES else LEAST_BLOCK_FILES
     most_files = max(most_files, len(sizes) // MOST_BLOCKS)
     cuts: list[int] = []
-    files = size = 0
+    count = size = 0
     for one in _numbers(sizes):
-        if files and (files == most_files or size + one > most):
-            cuts.append(files)
-            files = size = 0
-        files += 1
+        if count and (count == most_files or size + one > most):
+            cuts.append(count)
+            count = size = 0
+        count += 1
         size += one
-    return [*cuts, files] if files else cuts
+    return [*cuts, count] if count else cuts
 
 
 def _numbers(sizes: NDArray[np.int64]) -> Iterator[int]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from stenopool.asr.torch_whisper.layers import added, feed_forward, normalised, product
+from stenopool.asr.torch_whisper.layers import (
+    added,
+    feed_forward,
+    norm_behind,
+    normalised,
+    product,
+    self_inputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +101,7 @@ def read_prompt(
     states = decoder.tokens[tokens] + decoder.positions[: tokens.shape[1]]
     inner = normalised(decoder.layers[0].attention.norm, states)
     for number, layer in enumerate(decoder.layers):
-        query, key, value = _self_inputs(layer, decoder.heads, inner)
+        query, key, value = self_inputs(layer.attention, decoder.heads, inner)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         change = product(layer.attention.out, _joined(mixed))
         states, inner = added(states, change, layer.cross.norm)
@@ -155,16 +162,8 @@ def _rest_of_layer(
     """From what was heard to the states behind the layer, and the input of the next one."""
     layer = decoder.layers[number]
     states, inner = added(states, product(layer.cross.out, mixed), layer.feed_forward.norm)
-    behind = decoder.layers[number + 1 :]
-    norm = behind[0].attention.norm if behind else decoder.norm
-    return added(states, feed_forward(layer.feed_forward, inner), norm)
-
-
-def _self_inputs(layer: DecoderLayer, heads: int, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    texts, length, _ = inner.shape
-    qkv = product(layer.attention.qkv, inner)
-    query, key, value = qkv.view(texts, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    return query, key, value
+    change = feed_forward(layer.feed_forward, inner)
+    return added(states, change, norm_behind(decoder, number))
 
 
 def _sound_inputs(layer: DecoderLayer, heads: int, sound: Tensor) -> tuple[Tensor, Tensor]:

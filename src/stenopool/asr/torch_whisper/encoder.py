@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
-from stenopool.asr.torch_whisper.layers import added, feed_forward, gelu, normalised, product
+from stenopool.asr.torch_whisper.layers import (
+    added,
+    feed_forward,
+    gelu,
+    norm_behind,
+    normalised,
+    product,
+    self_inputs,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +38,8 @@ def encode(encoder: Encoder, mels: Tensor) -> Tensor:
     for number, layer in enumerate(encoder.layers):
         change = _attended(layer.attention, encoder.heads, inner)
         states, inner = added(states, change, layer.feed_forward.norm)
-        behind = encoder.layers[number + 1 :]
-        norm = behind[0].attention.norm if behind else encoder.norm
-        states, inner = added(states, feed_forward(layer.feed_forward, inner), norm)
+        change = feed_forward(layer.feed_forward, inner)
+        states, inner = added(states, change, norm_behind(encoder, number))
     return inner
 
 
@@ -53,8 +60,6 @@ def _convolved(linear: Linear, states: Tensor, stride: int) -> Tensor:
 
 
 def _attended(weights: SelfAttention, heads: int, inner: Tensor) -> Tensor:
-    windows, frames, width = inner.shape
-    qkv = product(weights.qkv, inner)
-    query, key, value = qkv.view(windows, frames, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    query, key, value = self_inputs(weights, heads, inner)
     mixed = functional.scaled_dot_product_attention(query, key, value)
-    return product(weights.out, mixed.transpose(1, 2).reshape(windows, frames, width))
+    return product(weights.out, mixed.transpose(1, 2).flatten(2))

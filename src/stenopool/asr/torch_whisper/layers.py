@@ -10,7 +10,14 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stenopool.asr.torch_whisper.weights import FeedForward, Linear, Norm
+    from stenopool.asr.torch_whisper.weights import (
+        Decoder,
+        Encoder,
+        FeedForward,
+        Linear,
+        Norm,
+        SelfAttention,
+    )
 
 
 HAS_TRITON: Final = find_spec("triton") is not None
@@ -25,6 +32,26 @@ def normalised(norm: Norm, states: Tensor) -> Tensor:
 def product(linear: Linear, states: Tensor) -> Tensor:
     """(…, in) to (…, out)."""
     return functional.linear(states, linear.weight, linear.bias)
+
+
+def self_inputs(weights: SelfAttention, heads: int, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of attention to oneself, of shape (rows, heads, length, head width).
+
+    Args:
+        weights: of the attention.
+        heads: into which the width is cut.
+        inner: shape (rows, length, width).
+    """
+    rows, length, _ = inner.shape
+    qkv = product(weights.qkv, inner)
+    query, key, value = qkv.view(rows, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    return query, key, value
+
+
+def norm_behind(weights: Encoder | Decoder, number: int) -> Norm:
+    """The normalisation that comes behind a layer: the next one's first, or the last of all."""
+    behind = weights.layers[number + 1 :]
+    return behind[0].attention.norm if behind else weights.norm
 
 
 def added(states: Tensor, change: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:

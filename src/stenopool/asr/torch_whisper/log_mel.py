@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from stenopool.asr.features import FRAMES, HOP_SAMPLES
+from stenopool.asr.features import FFT_SAMPLES, FRAMES, HOP_SAMPLES
 from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
-
-FFT_SAMPLES: Final = 400
-"""Samples under one frame: 25 ms."""
 
 LEAST_LOG_POWER: Final = -10.0
 """log10 of the smallest power that is told from zero; the value of digital silence."""

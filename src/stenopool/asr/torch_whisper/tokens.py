@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from stenopool.asr.timestamps import LATEST_START
+from stenopool.asr.torch_models import ENGLISH_ONLY_VOCABULARY
 from stenopool.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tokenizers import Tokenizer
-
-MULTILINGUAL_VOCABULARY: Final = 51_865
-"""Tokens of the first multilingual models; English-only ones have one less."""
-
-_LATEST_START: Final = 50
-"""The first timestamp lies at most this many steps of 0.02 s in, where the model says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +43,7 @@ class SpecialTokens:
     languages: Mapping[str, int]
     suppressed: Sequence[int] = ()
     suppressed_first: Sequence[int] = ()
-    latest_start: int = _LATEST_START
+    latest_start: int = LATEST_START
 
     @property
     def timestamp_begin(self) -> int:
@@ -82,7 +78,7 @@ class SpecialTokens:
                 "tokenizer.json does not belong to the model; fetch or copy both again"
             )
         languages = {}
-        if vocabulary >= MULTILINGUAL_VOCABULARY:
+        if vocabulary > ENGLISH_ONLY_VOCABULARY:
             # The tokens between these two are those of the languages.
             for number in range(ids["startoftranscript"] + 1, ids["translate"]):
                 languages[str(tokenizer.id_to_token(number))[2:-2]] = number
@@ -97,7 +93,7 @@ class SpecialTokens:
             languages=languages,
             suppressed=tuple(generation.get("suppress_tokens") or ()),
             suppressed_first=tuple(generation.get("begin_suppress_tokens") or ()),
-            latest_start=generation.get("max_initial_timestamp_index") or _LATEST_START,
+            latest_start=generation.get("max_initial_timestamp_index") or LATEST_START,
         )
 
 
