@@ -14,7 +14,7 @@ help: ## List the targets.
 demo: $(VENV)/installed ## Set up, and transcribe the recordings that ship with the project.
 	@$(BIN)/stenopool demo
 
-test: $(VENV)/installed-dev ## Set up, and run every check and every test.
+test: $(VENV)/installed-dev ## Set up, and run every check and every test that does not take long.
 	@echo "checking style, types and layers"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
@@ -27,7 +27,7 @@ test-hosts: $(VENV)/installed-dev ## Run over three hosts made of namespaces, br
 	@echo "running the tests over three hosts"
 	@$(BIN)/python -m pytest -q tests/hosts
 
-proof: $(VENV)/installed-dev ## Break runs and clusters, for what takes long to show.
+proof: $(VENV)/installed-dev ## Run the tests that take long, most of which break runs and clusters.
 	@echo "running the tests that take long"
 	@$(BIN)/python -m pytest -q -m proof --ignore tests/hosts --ignore tests/faults/test_digits.py
 

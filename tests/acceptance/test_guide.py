@@ -44,6 +44,7 @@ def shell(tmp_path):
     return call
 
 
+@pytest.mark.proof
 def test_the_guides_journey_ends_with_a_table_of_what_was_said(shell, tmp_path):
     folder = tmp_path / "recordings"
     folder.mkdir()

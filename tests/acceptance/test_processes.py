@@ -13,7 +13,7 @@ import pytest
 
 from acceptance.conftest import AUDIO
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 DEADLINE_S = 240
 COUNT = 60

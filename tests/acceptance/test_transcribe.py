@@ -24,6 +24,7 @@ def manifest():
         return {row["path"]: row["transcript"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.proof
 def test_pocketsphinx_reads_sentences_alike_in_three_formats(command, select):
     short = [f"LJ001-000{number}.*" for number in (2, 4, 6, 8)]  # all 24 take a minute more
     patterns = [word for pattern in short for word in ("--pattern", pattern)]
@@ -41,6 +42,7 @@ def test_pocketsphinx_reads_sentences_alike_in_three_formats(command, select):
         assert jiwer.wer(found[f"{stem}.wav"], text) < 0.5  # MP3 loses sound, not the sentence
 
 
+@pytest.mark.proof
 def test_the_demo_model_reads_real_digits_of_voices_and_rooms(command, select, tmp_path):
     chosen = sorted((AUDIO / "digits").glob("*_[0-4].wav"))[::4]
     for file in chosen:

@@ -83,6 +83,7 @@ def destination(request, tmp_path):
     return Folder(tmp_path / "out" / ("rows.jsonl" if request.param == "lines" else "rows"))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("destination", ["parquet", "lines", "postgres"], indirect=True)
 def test_each_row_is_delivered_once(run, settings, rows, digits, destination):
     first = run(digits, destination.to)
@@ -106,6 +107,7 @@ def test_each_row_is_delivered_once(run, settings, rows, digits, destination):
     assert rows(f"SELECT count(*) FROM {first.target}") == [(4,)]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_delivery_that_failed_is_made_up_for_and_nothing_done_again(
     run, settings, digits, destination, overwrite
@@ -132,6 +134,7 @@ def test_a_delivery_that_failed_is_made_up_for_and_nothing_done_again(
         assert len(catalog.runs()) == 1
 
 
+@pytest.mark.proof
 def test_a_run_that_dies_behind_its_delivery_delivers_nothing_twice(
     run, digits, destination, monkeypatch
 ):
@@ -153,6 +156,7 @@ def test_a_run_that_dies_behind_its_delivery_delivers_nothing_twice(
     assert set(before) < set(destination.seen())
 
 
+@pytest.mark.proof
 def test_overwriting_keeps_what_others_brought_into_a_folder(run, settings, digits, tmp_path):
     target = Folder(tmp_path / "out" / "rows")
     run(digits, target.to)

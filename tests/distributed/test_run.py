@@ -87,6 +87,7 @@ def test_other_options_give_other_transcripts(run, rows, digits):
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(16, 16)]
 
 
+@pytest.mark.proof
 def test_a_folder_and_its_parent_agree_about_what_is_done(run, digits):
     run(digits)
     assert run(digits.parent).skipped == 8
@@ -107,6 +108,7 @@ def test_patterns_and_limit_choose_recordings(run, rows, digits):
     assert run(digits, limit=3).recordings == 3
 
 
+@pytest.mark.proof
 def test_an_interrupted_run_shows_readers_nothing_and_the_same_call_goes_on(run, rows, folder):
     for i in range(300):
         write_wav(folder / f"{i}.wav", speech(0.3, seed=i))
@@ -143,6 +145,7 @@ def test_publishing_twice_shows_rows_once(run, rows, settings, digits):
     assert rows("SELECT count(*) FROM t") == [(8,)]
 
 
+@pytest.mark.proof
 def test_two_runs_of_the_same_recordings_at_once_publish_each_once(run, rows, settings, digits):
     def meanwhile(progress):
         if progress.phase == "publishing":
@@ -153,6 +156,7 @@ def test_two_runs_of_the_same_recordings_at_once_publish_each_once(run, rows, se
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(8, 8)]
 
 
+@pytest.mark.proof
 def test_the_same_run_twice_at_once_steps_back_and_names_the_other(run, rows, digits):
     refused = []
 
@@ -168,6 +172,7 @@ def test_the_same_run_twice_at_once_steps_back_and_names_the_other(run, rows, di
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(8, 8)]
 
 
+@pytest.mark.proof
 def test_a_recording_that_changed_while_the_run_was_interrupted_is_no_obstacle(run, rows, folder):
     for i in range(120):
         write_wav(folder / f"{i}.wav", speech(0.3, seed=i))
@@ -265,6 +270,7 @@ def test_a_name_that_is_not_utf8_costs_one_recording(run, rows, digits):
     assert path in error
 
 
+@pytest.mark.proof
 def test_a_stage_in_a_bucket_is_transcribed(run, rows, settings, digits, bucket):
     with open_catalog(settings) as catalog:
         name = parse_name("CLIPS", database=settings.database, schema=settings.schema)

@@ -102,6 +102,7 @@ def test_run_that_had_nothing_to_do_is_judged_by_the_last_that_had(request_for, 
     assert busy_seconds(idle) == 0
 
 
+@pytest.mark.proof
 @pytest.mark.integration
 def test_sample_is_done_first_and_the_whole_run_does_the_rest(run, rows, request_for):
     first = run(request_for.source, sample=request_for.sample)

@@ -69,6 +69,7 @@ def test_live_rows_are_seen_while_the_run_goes_on_and_come_once(command, rows, f
     assert rows("SELECT count(*), count(DISTINCT transcript_id) FROM t") == [(120, 120)]
 
 
+@pytest.mark.proof
 def test_a_row_that_is_lost_on_the_way_fails_the_run_and_names_it(run, folder, monkeypatch):
     # Guard: `Run._left`, which asks the ledger and trusts no count.
     clips(folder, 3)

@@ -74,6 +74,7 @@ def test_an_engine_that_dies_of_every_recording_ends_the_run_and_not_each_record
         run(folder, model="fake:exit-on-loud", vad=False)
 
 
+@pytest.mark.proof
 def test_failures_are_done_again_by_class_and_they_alone(command, run, rows, folder):
     clips(folder, 4)
     (folder / "text.wav").write_text("no sound")

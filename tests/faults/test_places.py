@@ -26,7 +26,7 @@ from stenopool.errors import StenopoolError
 from stenopool.model import TranscribeOptions
 from stenopool.storage import open_storage
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 
 def test_a_catalog_that_is_locked_for_a_while_only_makes_the_run_wait(

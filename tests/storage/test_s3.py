@@ -173,6 +173,7 @@ say()
 """
 
 
+@pytest.mark.proof
 def test_missing_keys_and_a_server_that_is_away_are_told_apart(s3_endpoint):
     away = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     environ = {name: value for name, value in os.environ.items() if "AWS_" not in name} | away

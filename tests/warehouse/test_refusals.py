@@ -139,6 +139,11 @@ def test_a_mistake_is_named_on_one_line(sql, text, said):
     assert "\x1b" not in str(caught.value)
 
 
+def test_a_query_that_is_nested_too_deeply_is_told_so(sql):
+    with pytest.raises(SqlError, match="nested too deeply"):
+        sql("SELECT " + "(" * 2_000 + "1" + ")" * 2_000)
+
+
 WORDS = ["SELECT", "*", "FROM", "t", "path", "WHERE", "(", ")", ",", "'x'", "WITH", "AS", "UNION",
          "read_csv", "1", ";", "JOIN", "ON", "=", "unnest", "segments", "SHOW", "TABLES", "LIKE",
          "DESCRIBE", "TABLE", "VALUES", "IN", ".", '"', "@s", "--", "ORDER BY", "?"]  # fmt: skip

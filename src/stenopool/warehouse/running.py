@@ -46,6 +46,17 @@ def query(statement: str, catalog: Catalog, settings: Settings) -> DuckDBPyRelat
         SqlError: it cannot be read, is no query, or names a table or column that is not there.
         StorageError: a table's files cannot be read.
     """
+    try:
+        return _answer(statement, catalog, settings)
+    except RecursionError as error:
+        # The parser goes a few dozen calls deeper for every parenthesis.
+        raise SqlError(
+            "the query is nested too deeply to be read; take out parentheses, "
+            "or name its inner parts with WITH"
+        ) from error
+
+
+def _answer(statement: str, catalog: Catalog, settings: Settings) -> DuckDBPyRelation:
     parsed = read_statement(statement)
     if isinstance(parsed, exp.Show):
         rows, text = show(parsed, catalog)

@@ -13,6 +13,7 @@ from stenopool.errors import InvalidNameError, InvalidOptionError, MissingExtraE
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.proof
 def test_a_table_of_the_catalog_gets_added_and_replaced_rows(ray_cluster, rows):
     assert stenopool.write(numbers(20), "t") == 20
     assert stenopool.write(numbers(5, first=20), "t", create_missing=False) == 5

@@ -14,7 +14,7 @@ import ray.data
 from stenopool.distributed.datasinks.folder import FolderDatasink
 from stenopool.distributed.datasinks.postgres import PostgresDatasink, read_url
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.proof]
 
 
 class Deadly:

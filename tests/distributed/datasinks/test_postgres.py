@@ -255,6 +255,7 @@ def test_readers_go_on_and_two_that_replace_leave_the_rows_of_one(rows, place):
     assert rows("SELECT count(*), count(DISTINCT id) FROM t") == [(5, 1)]
 
 
+@pytest.mark.proof
 def test_a_killed_driver_leaves_the_old_rows_or_the_new(rows, staging, place):
     moments = ("after the task", "before the commit", "after the commit")
     cases = [

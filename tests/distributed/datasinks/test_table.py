@@ -261,6 +261,7 @@ sink.on_write_complete(WriteResult(100, 0, written))
 """
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "kinds", [("append", "append"), ("append", "override"), ("override", "override")]
 )

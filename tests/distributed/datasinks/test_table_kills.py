@@ -21,7 +21,7 @@ from stenopool.distributed.clusters.providers import RUNNER
 from stenopool.distributed.clusters.records import NodeSpec
 from stenopool.distributed.datasinks import TableDatasink
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.proof]
 
 OLD, NEW = 30, 200
 
