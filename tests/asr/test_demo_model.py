@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asr.clips import AUDIO, DIGITS, OPTIONS, clip, digit, text_of, with_silence
-from stenopool.asr import quality
+from stenopool.asr import load_engine, quality
 from stenopool.asr.models import demo_folder
 from stenopool.errors import EngineError
 from stenopool.model import SAMPLE_RATE
@@ -53,6 +53,7 @@ def reference_text(model, window):
     return " ".join(segment.text.strip() for segment in segments)
 
 
+@pytest.mark.proof
 def test_sixty_single_digits_are_read(demo_engine):
     names = sorted(path.name for path in (AUDIO / "digits").iterdir())[::33][:60]
     windows = [with_silence(clip(f"digits/{name}")) for name in names]
@@ -135,3 +136,13 @@ def test_failure_inside_the_library_is_an_engine_error(demo_engine, monkeypatch)
         transcribe(demo_engine, digit(3))
     with pytest.raises(EngineError, match="could not encode 1 windows"):
         demo_engine.detect_languages([digit(3)])
+
+
+def test_any_number_of_threads_gives_the_same_texts(demo_engine, settings):
+    windows = [digit(n, "nicolas") for n in range(7)]
+    languages = [None, "en"] * 3 + ["en"]
+    found = demo_engine.transcribe(windows, OPTIONS["ctranslate2"], languages)
+    for threads in (1, 3):
+        engine = load_engine(OPTIONS["ctranslate2"], settings, device="cpu", threads=threads)
+        assert engine.max_batch == 8 * threads
+        assert engine.transcribe(windows, OPTIONS["ctranslate2"], languages) == found

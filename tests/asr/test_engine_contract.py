@@ -48,7 +48,7 @@ def test_results_come_in_the_order_of_the_windows_whatever_the_batch(engine):
 
 
 def test_more_windows_than_a_batch_give_one_result_each(engine):
-    windows = [digit(n, take=1) for n in range(engine.max_batch + 1)]
+    windows = [digit(n % 10, take=1) for n in range(engine.max_batch + 1)]
     results = transcribe(engine, *windows)
     assert len(results) == engine.max_batch + 1
     assert all(text_of(result) for result in results)

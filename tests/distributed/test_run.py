@@ -184,6 +184,7 @@ def test_a_recording_that_changed_while_the_run_was_interrupted_is_no_obstacle(r
     assert rows("SELECT count(DISTINCT path) FROM t") == [(120,)]
 
 
+@pytest.mark.proof
 def test_a_long_recording_is_one_row_with_times_in_order(run, rows, folder):
     minutes = 25
     pause = np.zeros(3 * SAMPLE_RATE, np.int16)

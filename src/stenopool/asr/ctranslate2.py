@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING, Final
 
 from stenopool.asr.ctranslate2_backend import GPU_BATCH, CTranslate2Backend
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from stenopool.settings import Settings
 
 CPU_BATCH: Final = 8
-"""Windows decoded together on a CPU; more gained nothing, and encoding goes one by one."""
+"""Windows that one thread decodes together; more gained nothing, and encoding goes one by one."""
 
 
 def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
@@ -54,7 +55,7 @@ def load(
         options: `model`, `language` and `task` are read.
         settings: where models lie.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-        threads: CPU threads of one call; 0 leaves the choice to CTranslate2.
+        threads: CPU threads of one call; 0 takes as many as there are cores.
 
     Raises:
         NotFoundError: no such model.
@@ -74,12 +75,15 @@ def load(
         without="CTranslate2 sees no NVIDIA GPU; `stenopool doctor` says what it found, "
         "and device 'cpu' runs without one",
     )
+    workers = 1 if device == "cuda" else threads or os.cpu_count() or 1
     try:
         model = WhisperModel(
             str(folder),
             device=device,
             compute_type="float16" if device == "cuda" else "int8",
-            cpu_threads=threads,
+            # A window a thread: two threads on one window wait for each other most of the time.
+            cpu_threads=1,
+            num_workers=workers,
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(
@@ -94,18 +98,24 @@ def load(
     # What the imports left behind lives as long as the process; collections need not walk it.
     gc.collect()
     gc.freeze()
-    return CTranslate2Engine(info, model)
+    return CTranslate2Engine(info, model, workers)
 
 
 class CTranslate2Engine:
-    """An engine over one loaded model; see `stenopool.asr.Engine`."""
+    """An engine over one loaded model; see `stenopool.asr.Engine`.
+
+    Args:
+        info: names the model.
+        model: one copy of the weights, with as many workers.
+        workers: windows that are worked on at the same time; 1 on a GPU.
+    """
 
     name: str = "ctranslate2"
 
-    def __init__(self, info: ModelInfo, model: WhisperModel) -> None:
+    def __init__(self, info: ModelInfo, model: WhisperModel, workers: int = 1) -> None:
         self.info = info
-        self.max_batch = GPU_BATCH if model.model.device == "cuda" else CPU_BATCH
-        self._backend = CTranslate2Backend(model)
+        self.max_batch = GPU_BATCH if model.model.device == "cuda" else CPU_BATCH * workers
+        self._backend = CTranslate2Backend(model, workers)
 
     def transcribe(
         self,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,13 +31,20 @@ GPU_BATCH: Final = 32
 
 
 class CTranslate2Backend:
-    """The model's arithmetic; see `stenopool.asr.whisper.Backend`."""
+    """The model's arithmetic; see `stenopool.asr.whisper.Backend`.
 
-    def __init__(self, model: WhisperModel) -> None:
+    Args:
+        model: with at least `workers` workers of its own.
+        workers: calls that go into it at the same time, each on one CPU thread.
+    """
+
+    def __init__(self, model: WhisperModel, workers: int = 1) -> None:
         from faster_whisper.feature_extractor import FeatureExtractor
         from faster_whisper.transcribe import get_suppressed_tokens
 
         self._model = model
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="ctranslate2")
         self._on_gpu = model.model.device == "cuda"
         # Older folders have no preprocessor_config.json; the weights know their mel bins.
         self._extractor = FeatureExtractor(feature_size=model.model.n_mels)
@@ -58,12 +67,13 @@ class CTranslate2Backend:
         A CPU encodes one by one, because a batch of spectrograms falls out of its cache.
         """
         step = GPU_BATCH if self._on_gpu else 1
-        encoded: list[NDArray[np.floating[Any]]] = []
-        for start in range(0, len(mels), step):
-            batch = _storage(mels[start : start + step])
-            with _translated("encode", len(mels)):
-                encoded.extend(np.array(self._model.model.encode(batch, to_cpu=self._on_gpu)))
-        return encoded
+        batches = [mels[start : start + step] for start in range(0, len(mels), step)]
+
+        def encoded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.floating[Any]]:
+            return np.array(self._model.model.encode(_storage(batch), to_cpu=self._on_gpu))
+
+        with _translated("encode", len(mels)):
+            return [one for batch in self._pool.map(encoded, batches) for one in batch]
 
     def detect(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[str, float]]:
         """Find language codes and their probabilities; an English-only model knows."""
@@ -83,10 +93,11 @@ class CTranslate2Backend:
         """Decode once; greedy at temperature 0, else the likeliest of a few samples."""
         prompts = [self._prompt(language, options) for language in languages]
         sampling = {"sampling_topk": 0, "sampling_temperature": temperature}
-        with _translated("decode", len(encoded)):
-            results = self._model.model.generate(
-                _storage(encoded),
-                prompts,
+
+        def generated(part: slice) -> list[Any]:
+            found: list[Any] = self._model.model.generate(
+                _storage(encoded[part]),
+                prompts[part],
                 beam_size=1,
                 num_hypotheses=SAMPLES_PER_RETRY if temperature else 1,
                 max_length=self._model.max_length,
@@ -97,6 +108,11 @@ class CTranslate2Backend:
                 suppress_tokens=self._suppressed,
                 **(sampling if temperature else {}),
             )
+            return found
+
+        parts = _shares(len(encoded), self._workers)
+        with _translated("decode", len(encoded)):
+            results = [result for part in self._pool.map(generated, parts) for result in part]
         limit = min(self._model.max_length // 2, self._model.max_length - len(prompts[0]))
         return [self._attempt(result, temperature, limit) for result in results]
 
@@ -150,6 +166,12 @@ class CTranslate2Backend:
             temperature=temperature,
             hit_limit=len(tokens) >= limit,
         )
+
+
+def _shares(count: int, workers: int) -> list[slice]:
+    """Cut so many windows into one stretch a worker, of about the same length."""
+    bounds = [count * worker // workers for worker in range(workers + 1)]
+    return [slice(start, end) for start, end in pairwise(bounds) if start < end]
 
 
 def _storage(arrays: Sequence[NDArray[np.floating[Any]]]) -> StorageView:

@@ -299,6 +299,7 @@ def test_two_writers_at_once_succeed_or_one_is_told(rows, kinds, there):
         assert found.get(2) == (100 if 2 in done else None)
 
 
+@pytest.mark.proof
 def test_tables_in_a_bucket_and_a_catalog_in_postgresql_take_writes(
     bucket, postgres_url, monkeypatch, rows
 ):

@@ -117,6 +117,7 @@ def test_a_killed_worker_costs_no_row_and_doubles_none(folder_stage, read, tmp_p
     assert found == {f"{number:02}": bytes([number]) * 1000 for number in range(30)}
 
 
+@pytest.mark.proof
 def test_files_are_saved_below_the_local_path_too(filled, read, tmp_path):
     copies = tmp_path / "copies"
     source = SFStageBinaryFileDataSource("@CALLS", local_path=str(copies), include_paths=True)
