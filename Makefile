@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Python compiles what is imported, when it is; compiling all of it beforehand takes a minute more.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: help demo test test-hosts proof kills soak guards scale simulate bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof kills soak guards scale simulate bench-engine bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ simulate: $(VENV)/installed-dev ## Simulate a thousand GPUs on ten million recor
 
 bench: $(VENV)/installed-dev ## Measure speed, error rate and memory; one JSON line an engine.
 	@$(BIN)/python benchmarks/run.py
+
+bench-engine: $(VENV)/installed-dev ## Measure engines beside what people use; needs ffmpeg, espeak-ng.
+	@$(PIP) --no-deps openai-whisper==20250625 && $(PIP) tiktoken==0.14.0 numba more-itertools tqdm
+	@$(BIN)/python benchmarks/engine.py
 
 bench-small-files: $(VENV)/installed-dev ## Measure 100,000 small files in a bucket; needs rclone 1.65.
 	@$(BIN)/python benchmarks/small_files.py

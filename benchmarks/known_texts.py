@@ -69,6 +69,7 @@ class Shape:
 SHAPES = {
     "large-v3": Shape(1280, 20, 32, 32),
     "large-v3-turbo": Shape(1280, 20, 32, 4),
+    "base": Shape(512, 8, 6, 6),
     "tiny": Shape(384, 6, 4, 4),
     "toy": Shape(128, 2, 2, 2),
 }
