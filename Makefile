@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 MINUTES ?= 10
 BIN := $(VENV)/bin
-# Python compiles what is imported, when it is; compiling all of it beforehand takes a minute more.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# pip compiles on one core, which takes half as long again; some packages hold files for other Pythons.
+COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 
 .PHONY: help demo test test-hosts proof kills soak guards scale simulate bench-engine bench-small-files fast lint format types check coverage bench demo-data clean
 
@@ -84,11 +85,13 @@ $(VENV)/python:
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "installing stenopool and what it needs into $(VENV) (a minute or two)"
 	@$(PIP) --editable . || { echo $(UNREACHABLE); exit 1; }
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/python
 	@echo "installing stenopool, what it needs and what the tests need into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]' || { echo $(UNREACHABLE); exit 1; }
+	@$(COMPILE)
 	@touch $@ $(VENV)/installed
 
 UNREACHABLE := "the packages could not be installed; pip says why above. If the package index cannot be" \
