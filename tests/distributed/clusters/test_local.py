@@ -216,6 +216,7 @@ def test_what_a_killed_keeper_and_killed_runners_left_is_swept_up(installation, 
     os.kill(doomed.keeper[0], signal.SIGKILL)
     for process in runners:
         process.kill()
+    wait_for(lambda: not is_running(doomed.keeper), "the end of the keeper")
     control.records_of(installation)
     assert not marked(doomed.marker)
     assert records.find("doomed") is None
