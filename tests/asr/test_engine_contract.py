@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from asr.clips import OPTIONS, clip, digit, text_of, with_silence
+from stenopool.asr import load_engine
 from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES, WindowResult
 
 FIXTURES = {
@@ -128,6 +131,23 @@ def test_windows_are_not_changed(engine):
     before = window.copy()
     transcribe(engine, window)
     np.testing.assert_array_equal(window, before)
+
+
+def test_engine_that_nobody_holds_goes_though_another_was_loaded_meanwhile(
+    engine, settings, demo_in_transformers_format
+):
+    options = OPTIONS[engine.name]
+    if engine.name == "torch":
+        options = replace(options, model=str(demo_in_transformers_format))
+    first = load_engine(options, settings, device="cpu", threads=1)
+    first.transcribe([digit(3)], options, ["en"])
+    there = weakref.ref(first)
+    ring = [first]  # as an error's traceback holds it
+    ring.append(ring)
+    load_engine(options, settings, device="cpu", threads=1)
+    del first, ring
+    gc.collect()
+    assert there() is None
 
 
 def test_engine_names_itself_and_its_pinned_model(engine):

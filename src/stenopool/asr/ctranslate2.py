@@ -69,6 +69,7 @@ def load(
     import ctranslate2
     from faster_whisper import WhisperModel
 
+    _pass_over_imports()
     device = chosen_device(
         device,
         there=ctranslate2.get_cuda_device_count() > 0,
@@ -95,10 +96,17 @@ def load(
         check_english(options)
     # Sampling is the only random part: the same calls from the start give the same texts.
     ctranslate2.set_random_seed(0)
-    # What the imports left behind lives as long as the process; collections need not walk it.
-    gc.collect()
-    gc.freeze()
     return CTranslate2Engine(info, model, workers)
+
+
+def _pass_over_imports() -> None:
+    """Spare collections what the imports left behind, which lives as long as the process.
+
+    Once: later it would be an engine that is to go that they never look at again.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 class CTranslate2Engine:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import struct
 from typing import TYPE_CHECKING, Final
 
 from av.stream import Disposition
 
+from stenopool.audio.wav import declared_bytes
 from stenopool.model import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from stenopool.audio.source import GuardedFile, OpenAudio
+    from stenopool.audio.source import OpenAudio
 
 MICROSECONDS: Final = 1_000_000
 """FFmpeg's unit of a container's duration, in a second."""
@@ -21,13 +21,12 @@ ESTIMATED: Final = frozenset(
 )
 """Containers with no length of their own: FFmpeg's is an estimate that proves nothing."""
 
-UNKNOWN_SIZE: Final = 0x7FFF_0000
-"""A WAV file that declares this many bytes or more was written as a stream, its end unknown."""
-
 
 def declared_s(audio: OpenAudio) -> float | None:
     """The declared or estimated length (s) of the track, else of the container, else None."""
     stream, container = audio.stream, audio.container
+    if audio.uncounted_bytes and stream.bit_rate:
+        return audio.uncounted_bytes * 8 / stream.bit_rate
     if stream.duration is not None and stream.duration > 0 and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and container.duration > 0:
@@ -82,16 +81,5 @@ def _wav_s(audio: OpenAudio) -> float | None:
     """The length that a WAV header gives; FFmpeg's follows the size of the file instead."""
     if not audio.stream.codec_context.name.startswith("pcm_") or not audio.file.seekable():
         return None
-    size, bit_rate = _wav_data_bytes(audio.file), audio.stream.bit_rate
+    size, bit_rate = declared_bytes(audio.file), audio.stream.bit_rate
     return size * 8 / bit_rate if size and bit_rate else None
-
-
-def _wav_data_bytes(file: GuardedFile) -> int | None:
-    """Walk a RIFF file's chunks to the sound and return its declared size."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        chunk, size = struct.unpack("<4sI", head)
-        if chunk == b"data":
-            return size if size < UNKNOWN_SIZE else None
-        file.seek(size + size % 2, 1)
-    return None

@@ -33,6 +33,9 @@ MISSING_SAMPLES: Final = SAMPLE_RATE
 MISSING_SHARE: Final = 0.02
 """Likewise, as a share of the declared length."""
 
+NOTED_GAPS: Final = SAMPLE_RATE // 10
+"""Less in all (samples) that was filled with silence is not worth a note."""
+
 DEMUX_RETRIES: Final = 100
 """How many damaged places in a row are stepped over before the rest is given up."""
 
@@ -121,7 +124,7 @@ class Decoder:
         if self._damaged:
             packets = "packet" if self._damaged == 1 else "packets"
             yield f"damaged: {self._damaged} {packets} could not be decoded"
-        if self._missing:
+        if self._missing >= NOTED_GAPS:
             yield f"gaps: {self._missing / SAMPLE_RATE:.1f} s without sound became silence"
         if declared - decoded > max(MISSING_SAMPLES, MISSING_SHARE * declared):
             seconds = decoded / SAMPLE_RATE, declared / SAMPLE_RATE

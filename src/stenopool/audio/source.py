@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn
 
 import av
 from av.error import FFmpegError
 from av.stream import Discard
 
+from stenopool.audio.wav import uncounted_bytes
 from stenopool.errors import NoAudioStreamError, NotAudioError, UnreadableError
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ class OpenAudio:
         container: FFmpeg's view of it.
         stream: the best audio track.
         warnings: what is already known to be worth a note.
+        uncounted_bytes: of sound in a WAV file whose header gives too small a size.
     """
 
     label: str
@@ -123,6 +126,7 @@ class OpenAudio:
     container: InputContainer
     stream: AudioStream
     warnings: tuple[str, ...]
+    uncounted_bytes: int | None = None
 
 
 @contextmanager
@@ -142,9 +146,10 @@ def open_audio(source: Source, name: str = "") -> Iterator[OpenAudio]:
     label = f"'{name or _name_of(source)}'"
     with _file_of(source) as file:
         guard = GuardedFile(file)
-        with _open_container(guard, label) as container:
+        uncounted = uncounted_bytes(guard)
+        with _open_container(guard, label, endless=uncounted is not None) as container:
             guard.raise_failure()
-            yield _choose_track(container, guard, label)
+            yield replace(_choose_track(container, guard, label), uncounted_bytes=uncounted)
 
 
 def _name_of(source: Source) -> str:
@@ -159,17 +164,18 @@ def _file_of(source: Source) -> Iterator[BinaryIO]:
         with Path(source).open("rb") as file:
             yield file
     else:
-        if source.seekable():
-            source.seek(0)
         yield source
 
 
-def _open_container(file: GuardedFile, label: str) -> InputContainer:
+def _open_container(file: GuardedFile, label: str, *, endless: bool) -> InputContainer:
+    """Give FFmpeg the file; an endless one as a stream, or it looks for more behind the sound."""
+    if file.seekable():
+        file.seek(0)
     try:
         return av.open(
-            file,
+            SimpleNamespace(read=file.read) if endless else file,
             mode="r",
-            container_options=OPTIONS,
+            container_options=OPTIONS | ({"ignore_length": "1"} if endless else {}),
             metadata_errors="replace",
             buffer_size=READ_BYTES,
             io_open=_refuse_to_open,

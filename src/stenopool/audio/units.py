@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from stenopool.audio.decode import Decoder
-from stenopool.audio.speech import BATCH_FRAMES, FRAME, MIN_SILENCE, SpeechFinder, speech_spans
-from stenopool.audio.windows import cut_windows, quietest, tile
+from stenopool.audio.speech import BATCH_FRAMES, FRAME, SpeechFinder, speech_spans
+from stenopool.audio.windows import PAD_BEFORE, cut_windows, quietest, tile
 from stenopool.errors import InvalidOptionError
 from stenopool.model import SAMPLE_RATE, Span, Unit
 
@@ -23,10 +23,10 @@ UNIT_S: Final = 600.0
 """The length of a unit (s): long enough to fill batches, short enough to hold and to try again."""
 
 SEARCH_SHARE: Final = 0.2
-"""A unit ends in the longest silence of this last part of it."""
+"""A unit ends in the longest silence of this last part of it, if it has one of 0.4 s."""
 
 SEARCH_SPEECH: Final = 30 * SAMPLE_RATE
-"""Where there is no silence, it ends in the quietest place of its last 30 s (samples), or half."""
+"""Where it has none, it ends in the quietest place of its last 30 s (samples), or half."""
 
 LOOK_AHEAD: Final = BATCH_FRAMES * FRAME
 """What is held beyond a unit (samples) before it is cut, so that all of it is judged."""
@@ -152,7 +152,7 @@ class _SpeechCutter(_Cutter):
         zone = _last(limit, round(limit * SEARCH_SHARE))
         silences = _silences(self._speech(limit, alone=False), zone)
         longest = max(silences, key=lambda silence: silence.samples, default=zone)
-        if silences and longest.samples >= MIN_SILENCE:
+        if silences and longest.samples >= PAD_BEFORE:  # in less of it a word may have begun
             return (longest.start + longest.end) // 2
         return quietest(self._samples(), _last(limit, min(SEARCH_SPEECH, limit // 2)))
 

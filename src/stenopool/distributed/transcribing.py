@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from dataclasses import asdict, dataclass, replace
@@ -244,8 +245,9 @@ def shifted(segment: Segment, span: Span) -> Segment:
     """A segment of a window with its times counted from the start of the recording."""
 
     def placed(seconds: float) -> float:
-        # Whole milliseconds, so that windows that touch give times that touch.
-        return round(span.start / SAMPLE_RATE + seconds, 3)
+        # Whole milliseconds, so that windows that touch give times that touch; the one before, so
+        # that none lies behind the recording; and what binary leaves of 0.02 is no millisecond.
+        return math.floor((span.start / SAMPLE_RATE + seconds) * 1_000 + 0.001) / 1_000
 
     words = tuple(
         replace(word, start_s=placed(word.start_s), end_s=placed(word.end_s))
