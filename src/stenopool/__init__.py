@@ -86,7 +86,8 @@ def transcribe(
         overwrite: transcribe again what has a row, and replace the row.
         limit: at most so many recordings; None for all.
         live: show rows to the table's readers as they come, and not all at once at the end.
-        **options: the fields of `TranscribeOptions`, such as `model="demo"`, `language="en"`.
+        **options: the fields of `TranscribeOptions`, such as `model="demo"`, `language="en"`,
+            `languages=("en", "de")`, `hotwords="Stenopool, Iceberg"`.
 
     Returns:
         What the run did: `recordings` and `failed` (rows), `audio_s` (s), `wall_s` (s), `speed`

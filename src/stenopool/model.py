@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from stenopool.errors import InvalidOptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import numpy as np
@@ -127,6 +128,7 @@ class Segment:
         compression_ratio: length of the text over its zlib length; high for repeated text.
         temperature: the sampling temperature that gave the text; 0 is greedy.
         words: with times and probabilities, where they were asked for.
+        language: ISO 639-1 code of its window (in a row); None in an engine, whose windows have it.
     """
 
     start_s: float
@@ -137,6 +139,7 @@ class Segment:
     compression_ratio: float | None = None
     temperature: float | None = None
     words: tuple[Word, ...] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +149,7 @@ class WindowResult:
     Attributes:
         segments: ordered by time, times from the start of the window; empty for silence.
         language: ISO 639-1 code, such as `en`.
-        language_probability: 0 to 1; 1.0 where the language was given.
+        language_probability: 0 to 1; 1.0 where the options name the language.
         warnings: such as a text that still repeats after every temperature.
     """
 
@@ -166,6 +169,8 @@ class OptionValues(TypedDict, total=False):
     word_timestamps: bool
     vad: bool
     prompt: str | None
+    languages: Sequence[str]
+    hotwords: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,14 +180,20 @@ class TranscribeOptions:
     Attributes:
         model: a name (`demo`, `small`, `large-v3`, …), or a folder with a converted model.
         engine: `ctranslate2`, `pocketsphinx`, or an installed entry point's name.
-        language: ISO 639-1 code; None detects it for each recording.
+        language: ISO 639-1 code; None detects it, see `stenopool.asr.languages`.
         task: `transcribe` keeps the language, `translate` gives English.
         word_timestamps: whether every word gets a start, an end and a probability.
         vad: whether silence is found and left out (Silero VAD); False transcribes all of it.
-        prompt: text that the model is made to believe came before each window.
+        prompt: text that the model is made to believe came before each window. Nothing else does:
+            windows are transcribed side by side, none in the knowledge of the text before it.
+        languages: ISO 639-1 codes among which the language is detected; none allows all. Kept as a
+            tuple, sorted, each once.
+        hotwords: names and terms that are to become likelier, such as `Stenopool, Iceberg`; they
+            stand before each window, in front of the prompt. Both are cut to what leaves half of
+            the model's context to the transcript: the first hotwords stay, then the prompt's end.
 
     Raises:
-        InvalidOptionError: a value is out of its range.
+        InvalidOptionError: a value is out of its range, or two do not go together.
     """
 
     model: str = "small"
@@ -192,6 +203,8 @@ class TranscribeOptions:
     word_timestamps: bool = False
     vad: bool = True
     prompt: str | None = None
+    languages: Sequence[str] = ()
+    hotwords: str | None = None
 
     def __post_init__(self) -> None:
         if self.task not in ("transcribe", "translate"):
@@ -202,10 +215,40 @@ class TranscribeOptions:
             )
         if self.language is not None and not self.language.strip():
             raise InvalidOptionError("the language is empty; leave it out to have it detected")
+        if self.hotwords is not None and not self.hotwords.strip():
+            raise InvalidOptionError("the hotwords are empty; leave them out")
+        self._settle_languages()
+
+    def _settle_languages(self) -> None:
+        if isinstance(self.languages, str):  # which would be taken for its letters
+            raise InvalidOptionError("languages are several codes, such as ('en', 'de')")
+        if not all(code.strip() for code in self.languages):
+            raise InvalidOptionError("one of the languages is empty; leave it out")
+        if self.language is not None and self.languages:
+            raise InvalidOptionError(
+                "language and languages do not go together: the one names what is spoken, the "
+                "others are what detection chooses among; leave one out"
+            )
+        # JSON gives a list, in any order.
+        object.__setattr__(self, "languages", tuple(sorted(set(self.languages))))
+
+    @property
+    def named_languages(self) -> tuple[str, ...]:
+        """Every language that the options name, in whatever way."""
+        return tuple(self.languages) if self.language is None else (self.language,)
 
     def canonical_json(self) -> str:
         """The options as JSON with sorted keys: equal texts mean equal transcripts."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        return json.dumps(_counting(self), sort_keys=True, ensure_ascii=False)
+
+
+_LATER: Final = frozenset({"languages", "hotwords"})
+"""Options that came when there were transcripts: those made without them keep their keys."""
+
+
+def _counting(options: TranscribeOptions) -> dict[str, Any]:
+    """The options that make a transcript what it is; one that came later counts where it is set."""
+    return {name: value for name, value in asdict(options).items() if value or name not in _LATER}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,7 +284,7 @@ def transcript_id(uri: str, file: FileRef, model: ModelInfo, options: Transcribe
 @lru_cache(maxsize=8)
 def _same_for_all(revision: str, options: TranscribeOptions) -> str:
     """The end of the text behind a run's ids: to make it takes three times as long as an id."""
-    chosen = {key: value for key, value in asdict(options).items() if key != "model"}
+    chosen = {key: value for key, value in _counting(options).items() if key != "model"}
     return json.dumps([revision, chosen], sort_keys=True, ensure_ascii=False)[1:]
 
 

@@ -161,6 +161,14 @@ WRONG = {
     "a language that is none": (
         [AUDIO, "--to", "T", "--model", "demo", "--language", "xx"], "xx"
     ),
+    "an allowed language that is none": (
+        [AUDIO, "--to", "T", "--model", "demo", "--languages", "en,xx"], "'xx'"
+    ),
+    "a language and others": (
+        [AUDIO, "--to", "T", "--model", "demo", "--language", "en", "--languages", "en,de"],
+        "language and languages do not go together",
+    ),
+    "no hotwords": ([AUDIO, "--to", "T", "--model", "demo", "--hotwords", ""], "hotwords"),
     "a table name with too many parts": ([AUDIO, "--to", "A.B.C.D", "--model", "demo"], "A.B.C.D"),
     "translation by pocketsphinx": (
         [AUDIO, "--to", "T", "--engine", "pocketsphinx", "--translate"], "pocketsphinx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import jiwer
@@ -19,8 +20,8 @@ MAX_DIGIT_WER = 0.05
 
 
 def transcribe(engine, *windows, **changes):
-    options = replace(OPTIONS["ctranslate2"], **changes)
-    return engine.transcribe(list(windows), options, ["en"] * len(windows))
+    options = replace(OPTIONS["ctranslate2"], language="en", **changes)
+    return engine.transcribe(list(windows), options, [None] * len(windows))
 
 
 def joined(numbers, gap_s=0.25):
@@ -104,21 +105,20 @@ def test_what_fails_at_temperature_zero_is_sampled_and_flagged(demo_engine, monk
     assert all(segment.temperature == 1.0 for segment in last.segments)
 
 
-def test_prompt_reaches_the_model(demo_engine):
-    plain, prompted = (
-        transcribe(demo_engine, digit(3), prompt=prompt)[0]
-        for prompt in (None, "nine nine nine nine")
-    )
-    assert plain.segments != prompted.segments
-
-
-def test_prompt_longer_than_the_context_is_cut_and_not_refused(demo_engine):
-    (result,) = transcribe(demo_engine, digit(4), prompt="one two three " * 300)
-    assert len(result.segments) <= 1
+def test_what_stands_before_a_window_is_what_faster_whisper_puts_there(demo_engine):
+    """Where nothing is cut: of more than the context holds, faster-whisper keeps too much."""
+    backend = demo_engine._backend
+    plain = backend._plain
+    for prompt, hotwords in itertools.product((None, "So it was."), (None, " Stenopool, Iceberg ")):
+        options = replace(OPTIONS["ctranslate2"], prompt=prompt, hotwords=hotwords)
+        before = plain.encode(f" {prompt}") if prompt else []
+        expected = backend._model.get_prompt(plain, before, hotwords=hotwords)
+        assert backend._prompt("en", options) == expected
 
 
 def test_every_language_of_the_vocabulary_is_taken(demo_engine):
-    (german,) = demo_engine.transcribe([digit(4)], OPTIONS["ctranslate2"], ["de"])
+    options = replace(OPTIONS["ctranslate2"], language="de")
+    (german,) = demo_engine.transcribe([digit(4)], options, [None])
     assert (german.language, german.language_probability) == ("de", 1.0)
 
 

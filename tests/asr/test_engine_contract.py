@@ -11,6 +11,7 @@ import pytest
 
 from asr.clips import OPTIONS, clip, digit, text_of, with_silence
 from stenopool.asr import load_engine
+from stenopool.asr.languages import CLEARLY
 from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES, WindowResult
 
 FIXTURES = {
@@ -27,8 +28,8 @@ def engine(request):
 
 
 def transcribe(engine, *windows, language="en", **changes) -> list[WindowResult]:
-    options = replace(OPTIONS[engine.name], **changes)
-    return engine.transcribe(list(windows), options, [language] * len(windows))
+    options = replace(OPTIONS[engine.name], language=language, **changes)
+    return engine.transcribe(list(windows), options, [None] * len(windows))
 
 
 def assert_ordered_inside(result: WindowResult, duration_s: float) -> None:
@@ -113,6 +114,59 @@ def test_missing_language_is_detected_on_the_window_itself(engine):
     assert [(result.language, result.language_probability)] == engine.detect_languages([window])
     assert len(result.language) == 2
     assert 0.0 < result.language_probability <= 1.0
+
+
+def test_what_a_window_clearly_speaks_counts_more_than_what_its_recording_seems_to(engine):
+    window = digit(3)
+    [(language, probability)] = engine.detect_languages([window])
+    assert probability >= CLEARLY
+    (result,) = engine.transcribe([window], OPTIONS[engine.name], ["zh"])
+    assert (result.language, result.language_probability) == (language, probability)
+
+
+def test_allowing_the_language_that_is_spoken_changes_nothing(engine):
+    window = digit(3)
+    [(language, _)] = found = engine.detect_languages([window])
+    assert engine.detect_languages([window], (language,)) == found
+    allowed = transcribe(engine, window, language=None, languages=(language,))
+    assert allowed == transcribe(engine, window, language=None)
+
+
+@pytest.fixture(params=["ctranslate2", "torch"], scope="session")
+def whisper(request):
+    """An engine with a model of many languages, which reads text before a window."""
+    return request.getfixturevalue(FIXTURES[request.param])
+
+
+def test_what_is_not_allowed_is_not_found_and_what_is_found_is_no_likelier_for_it(whisper):
+    window, others = digit(3), ("de", "zh")
+    [(spoken, certainty)] = whisper.detect_languages([window])
+    assert spoken not in others
+    [(found, probability)] = whisper.detect_languages([window], others)
+    assert found in others
+    assert 0.0 <= probability <= 1.0 - certainty + 1e-6
+    (result,) = transcribe(whisper, window, language=None, languages=others)
+    assert (result.language, result.language_probability) == (found, probability)
+
+
+def test_prompt_and_hotwords_reach_the_model_the_hotwords_first(whisper):
+    plain, *others = (
+        transcribe(whisper, digit(3), prompt=prompt, hotwords=hotwords)
+        for prompt, hotwords in [
+            (None, None),
+            ("nine eight nine nine", None),
+            (None, "nine eight nine nine"),
+            ("nine nine", "nine eight"),
+        ]
+    )
+    assert plain != others[0]
+    assert others == others[:1] * 3
+
+
+def test_more_before_a_window_than_the_context_holds_is_cut_and_not_refused(whisper):
+    much = "one two three " * 300
+    (result,) = transcribe(whisper, digit(4), prompt=much, hotwords=much)
+    assert len(result.segments) <= 1
 
 
 def test_samples_that_are_no_numbers_spoil_no_window(engine):

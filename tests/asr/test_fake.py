@@ -29,6 +29,16 @@ def test_text_depends_on_the_samples_alone(settings):
     assert text_of(results[0][0]) != text_of(results[0][1])
 
 
+def test_only_allowed_languages_are_made_up(settings):
+    engine, _ = load("fake", settings)
+    windows = [digit(n) for n in range(6)]
+    options = TranscribeOptions(engine="fake", model="fake", languages=("nl", "is"))
+    results = engine.transcribe(windows, options, [None] * 6)
+    found = [(result.language, result.language_probability) for result in results]
+    assert found == engine.detect_languages(windows, options.languages)
+    assert {language for language, _ in found} == {"nl", "is"}
+
+
 def test_empty_hears_nothing(settings):
     engine, options = load("fake:empty", settings)
     assert engine.transcribe([LOUD], options, ["en"])[0].segments == ()

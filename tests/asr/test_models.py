@@ -102,7 +102,13 @@ def test_english_only_model_refuses_other_languages_and_translation(settings, fo
     folder.rename(settings.models / "small.en")
     options = TranscribeOptions(model="small.en", language="en")
     assert describe_model(options, settings).name == "small.en"
-    for changed in ({"language": "de"}, {"task": "translate"}):
+    english = replace(options, language=None, languages=("en",))
+    assert describe_model(english, settings).name == "small.en"
+    for changed in (
+        {"language": "de"},
+        {"language": None, "languages": ("de", "en")},
+        {"task": "translate"},
+    ):
         with pytest.raises(InvalidOptionError, match="such as 'small'"):
             describe_model(replace(options, **changed), settings)
 

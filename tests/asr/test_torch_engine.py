@@ -102,13 +102,15 @@ def test_batches_that_go_side_by_side_keep_their_order(demo_in_transformers_form
         engine.transcribe([np.zeros(500_000, np.float32)] * 5, OPTIONS["torch"], ["en"] * 5)
 
 
-def test_prompt_reaches_the_model_and_a_long_one_is_cut(torch_engine):
-    plain, prompted, long = (
-        torch_engine.transcribe([digit(3)], replace(OPTIONS["torch"], prompt=prompt), ["en"])[0]
-        for prompt in (None, "nine nine nine nine", "one two three " * 300)
+def test_probabilities_of_languages_are_those_of_the_other_engine(torch_engine, demo_engine):
+    windows = [digit(3), digit(8)[:6000], np.zeros(16_000, np.float32)]
+    ours, theirs = (
+        backend.detect(backend.encode([backend.mel(window) for window in windows]))
+        for backend in (torch_engine._backend, demo_engine._backend)
     )
-    assert plain.segments != prompted.segments
-    assert len(long.segments) <= 1
+    for found, wanted in zip(ours, theirs, strict=True):
+        assert sum(found.values()) == pytest.approx(1.0)
+        assert found == pytest.approx(wanted, abs=0.02)  # the other one computes in int8
 
 
 def test_weights_in_several_files_are_the_same_model(folder, settings, torch_engine):
@@ -189,8 +191,16 @@ def test_tokenizer_of_a_larger_model_is_refused(folder, settings):
 def test_english_only_model_refuses_other_languages(folder, settings):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 51_864}))
-    options = TranscribeOptions(engine="torch", model=str(folder), language="de")
-    with pytest.raises(InvalidOptionError, match="English and nothing else"):
+    for changes in ({"language": "de"}, {"languages": ("de", "en")}):
+        options = TranscribeOptions(engine="torch", model=str(folder), **changes)
+        with pytest.raises(InvalidOptionError, match="English and nothing else"):
+            describe_model(options, settings)
+
+
+@pytest.mark.parametrize("changes", [{"language": "xx"}, {"languages": ("en", "xx")}])
+def test_language_that_the_model_does_not_know_is_refused(folder, settings, changes):
+    options = TranscribeOptions(engine="torch", model=str(folder), **changes)
+    with pytest.raises(InvalidOptionError, match="'xx' is not one that the model knows"):
         describe_model(options, settings)
 
 

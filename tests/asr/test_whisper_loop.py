@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stenopool.asr.quality import Attempt
@@ -27,12 +29,19 @@ def said(*tokens, avg_logprob=-0.2, no_speech_prob=0.0, text="plain"):
 
 
 class Script:
-    """A backend: a window's first sample names its script, an answer for every decoding."""
+    """A backend: a window's first sample names its script, an answer for every decoding.
+
+    Args:
+        heard: the probabilities of languages, for each window.
+        scripts: the answers.
+    """
 
     timestamp_begin = BEGIN
 
-    def __init__(self, **scripts):
+    def __init__(self, heard=None, **scripts):
         self.scripts = {key: list(answers) for key, answers in scripts.items()}
+        self.heard = heard or {}
+        self.detected = []
         self.calls = []
 
     def mel(self, window):
@@ -45,7 +54,8 @@ class Script:
         return [f"w{mel[0, 0]:.0f}" for mel in mels]
 
     def detect(self, encoded):
-        return [("de", 0.75) for _ in encoded]
+        self.detected.append(list(encoded))
+        return [self.heard[name] for name in encoded]
 
     def generate(self, encoded, languages, _options, temperature):
         self.calls.append((temperature, list(encoded), list(languages)))
@@ -68,8 +78,9 @@ def window(number: int, seconds: float = 10.0) -> np.ndarray:
     return np.full(int(seconds * 16_000), number / 10, dtype=np.float32)
 
 
-def run(script, *windows, language="en", options=OPTIONS):
-    return transcribe_windows(script, windows, options, [language] * len(windows))
+def run(script, *windows, language="en", presumed=None, **changes):
+    options = replace(OPTIONS, language=language, **changes)
+    return transcribe_windows(script, windows, options, [presumed] * len(windows))
 
 
 def shape(result):
@@ -126,16 +137,56 @@ def test_window_that_ends_early_is_taken_up_again_from_there():
 
 def test_words_of_a_later_part_move_with_it():
     script = Script(w1=[said(at(0), 1, at(4), at(4)), said(at(1), 2, at(2))])
-    options = TranscribeOptions(engine="ctranslate2", model="demo", word_timestamps=True)
-    (result,) = run(script, window(1), options=options)
+    (result,) = run(script, window(1), word_timestamps=True)
     assert [(w.start_s, w.end_s) for s in result.segments for w in s.words] == [(0, 4), (5, 6)]
 
 
-def test_language_is_detected_only_where_none_is_given():
-    script = Script(w1=[said(at(0), 1, at(1))], w2=[said(at(0), 2, at(1))])
-    results = transcribe_windows(script, [window(1), window(2)], OPTIONS, [None, "fr"])
-    assert [(r.language, r.language_probability) for r in results] == [("de", 0.75), ("fr", 1.0)]
-    assert script.calls[0][2] == ["de", "fr"]
+ANSWER = said(at(0), 1, at(1))
+
+
+def test_a_language_that_is_given_is_not_looked_for():
+    script = Script(w1=[ANSWER])
+    (result,) = run(script, window(1), language="fr", presumed="de")
+    assert (result.language, result.language_probability) == ("fr", 1.0)
+    assert (script.calls[0][2], script.detected) == (["fr"], [])
+
+
+def test_a_window_by_itself_is_in_the_language_that_it_is_likeliest_in():
+    script = Script(w1=[ANSWER], heard={"w1": {"en": 0.3, "de": 0.4, "fr": 0.3}})
+    (result,) = run(script, window(1), language=None)
+    assert (result.language, result.language_probability) == ("de", 0.4)
+    assert script.calls[0][2] == ["de"]
+
+
+def test_a_window_is_in_another_language_than_its_recording_only_where_that_is_clear():
+    heard = {
+        "w1": {"en": 0.9, "de": 0.1},
+        "w2": {"en": 0.25, "de": 0.75},
+        "w3": {"en": 0.15, "de": 0.85},
+    }
+    script = Script(w1=[ANSWER], w2=[ANSWER], w3=[ANSWER], heard=heard)
+    results = run(script, window(1), window(2), window(3), language=None, presumed="en")
+    found = [(r.language, r.language_probability) for r in results]
+    assert found == [("en", 0.9), ("en", 0.25), ("de", 0.85)]
+    assert script.calls[0][2] == ["en", "en", "de"]
+
+
+def test_only_allowed_languages_are_taken_and_probabilities_stay_what_they_are():
+    heard = {"w1": {"en": 0.9, "de": 0.06, "fr": 0.04}, "w2": {"en": 0.05, "de": 0.1, "fr": 0.85}}
+    for presumed in (None, "de"):
+        script = Script(w1=[ANSWER], w2=[ANSWER], heard=heard)
+        windows, allowed = (window(1), window(2)), ("fr", "de")
+        results = run(script, *windows, language=None, presumed=presumed, languages=allowed)
+        found = [(r.language, r.language_probability) for r in results]
+        assert found == [("de", 0.06), ("fr", 0.85)]
+
+
+def test_the_rest_of_a_window_is_in_the_language_of_its_start():
+    answers = [said(at(0), 1, at(4), at(4), 9), said(at(0.5), 2, at(2))]
+    script = Script(w1=answers, heard={"w1": {"de": 0.6, "en": 0.4}})
+    run(script, window(1), language=None)
+    assert [call[2] for call in script.calls] == [["de"], ["de"]]
+    assert script.detected == [["w1"]]
 
 
 def test_segment_without_length_or_text_is_left_out():

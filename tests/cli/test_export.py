@@ -41,6 +41,15 @@ def test_json_has_the_segments_and_says_of_what(steno, transcripts, work):
     assert found["segments"][0]["end_s"] == 1.5
 
 
+def test_json_says_the_language_of_a_segment_where_the_row_does(steno, transcripts, work):
+    made = row("a.flac", "so it is. ja")
+    made["segments"][1]["language"] = "de"
+    transcripts(made)
+    steno("export", "t", "--format", "json", "--to", "out")
+    found = json.loads((work / "out/a.json").read_text())
+    assert [segment["language"] for segment in found["segments"]] == [None, "de"]
+
+
 def test_recordings_that_differ_in_the_ending_keep_it(steno, transcripts, work):
     transcripts(row("a.flac", "one"), row("a.wav", "two"), row("b.wav", "three"))
     assert steno("export", "t", "--format", "txt", "--to", "out").code == 0

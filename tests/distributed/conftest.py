@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import av
@@ -35,7 +36,7 @@ def run(settings, ray_cluster):
     """`run(source, table, **request)`: a run with the fake engine, unless told otherwise."""
 
     def start(source, to="T", *, on_progress=lambda _: None, model="fake", engine="fake", **more):
-        names = {"language", "vad", "word_timestamps", "prompt"} & set(more)
+        names = {field.name for field in fields(TranscribeOptions)} & set(more)
         chosen = {name: more.pop(name) for name in names}
         options = TranscribeOptions(model=model, engine=engine, **chosen)
         request = Request(source=str(source), target=to, options=options, **more)

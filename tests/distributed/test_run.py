@@ -202,6 +202,27 @@ def test_a_long_recording_is_one_row_with_times_in_order(run, rows, folder):
     assert ends[-1] > seconds - 15
 
 
+def languages_of(rows):
+    [(language, segments)] = rows("SELECT language, segments FROM t")
+    return language, [segment["language"] for segment in segments]
+
+
+def test_each_segment_says_in_which_language_it_is(run, rows, folder):
+    write_wav(folder / "talk.wav", np.tile(speech(20), 12))
+    run(folder, vad=False)
+    language, found = languages_of(rows)
+    assert len(found) > 4
+    assert len(set(found)) > 1  # the engine made for tests hears one in each window
+    assert language in found
+
+
+def test_no_other_language_is_found_than_those_allowed(run, rows, folder):
+    write_wav(folder / "talk.wav", np.tile(speech(20), 12))
+    run(folder, vad=False, languages=("nl", "is"))
+    language, found = languages_of(rows)
+    assert {language, *found} == {"nl", "is"}
+
+
 def digit_string():
     """A few real spoken digits with short pauses; int16, 16 kHz."""
     from stenopool.audio import decode_audio

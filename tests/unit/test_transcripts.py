@@ -10,13 +10,15 @@ from stenopool.catalog.transcripts import (
     is_complete,
     join_parts,
     join_text,
+    main_language,
     part_schema,
     transcript_schema,
 )
 
 
-def part(unit, *, last=False, text="a", error_class=None):
-    segments = [] if error_class else [{"start_s": float(unit), "end_s": unit + 0.5, "text": text}]
+def part(unit, *, last=False, text="a", error_class=None, language="en", speech_s=0.5):
+    said = {"start_s": float(unit), "end_s": unit + 0.5, "text": text, "language": language}
+    segments = [] if error_class else [said]
     columns = dict.fromkeys(part_schema().names)
     return columns | {
         "path": "x.wav",
@@ -25,9 +27,10 @@ def part(unit, *, last=False, text="a", error_class=None):
         "last": last,
         "segments": segments,
         "text": None if error_class else text,
-        "language": None if error_class else "en",
+        "language": None if error_class else language,
+        "language_probability": None if error_class else 0.5 + unit / 10,
         "duration_s": 1.0,
-        "speech_s": 0.5,
+        "speech_s": speech_s,
         "warnings": [f"w{unit}"],
         "error_class": error_class,
         "error": error_class and "it broke",
@@ -65,6 +68,25 @@ def test_a_failed_part_fails_the_recording_and_leaves_no_half_text():
     assert (row["text"], row["segments"], row["error_class"]) == (None, [], "unreadable")
 
 
-def test_scripts_without_spaces_are_joined_without_spaces():
-    assert join_text(["你好", "世界"], "zh") == "你好世界"
-    assert join_text(["hello", "", "world"], "en") == "hello world"
+def test_a_row_is_in_the_language_in_which_most_is_said():
+    parts = [
+        part(0, language="de", speech_s=4.0),
+        part(1, language="en", speech_s=2.0),
+        part(2, language="en", speech_s=2.5),
+        part(3, language=None, speech_s=0.0, last=True),
+    ]
+    row = join_parts(parts)
+    assert (row["language"], row["language_probability"]) == ("en", 0.7)
+    assert [one["language"] for one in row["segments"]] == ["de", "en", "en", None]
+
+
+def test_where_nothing_is_heard_there_is_no_language():
+    assert main_language([]) == (None, None)
+    assert main_language([(None, None, 0.0)]) == (None, None)
+
+
+def test_texts_are_joined_as_their_scripts_are_written():
+    assert join_text([("你好", "zh"), ("世界", "zh")]) == "你好世界"
+    assert join_text([("hello", "en"), ("", "zh"), ("world", "en")]) == "hello world"
+    assert join_text([("hello", "en"), ("世界", "zh"), ("ok", "en")]) == "hello 世界 ok"
+    assert join_text([("a", None), ("b", None)]) == "a b"

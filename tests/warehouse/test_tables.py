@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyiceberg.types import DoubleType
+from pyiceberg.types import DoubleType, LongType, StringType
 
 from stenopool.errors import StorageError
 from stenopool.storage import open_storage
 from stenopool.warehouse import query
+from stenopool.warehouse.scan import ParquetFiles, readable
 
 NUMBERS = pa.schema([("n", pa.int64()), ("s", pa.string())])
 
@@ -63,6 +64,41 @@ def test_a_table_whose_columns_changed_is_read_by_their_present_names(catalog, s
         (1, "old", None),
         (2, "new", 0.5),
     ]
+
+
+def test_a_table_that_got_columns_reads_null_in_older_rows_and_stays_in_its_files(catalog, sql):
+    """Also before a file has them; in memory it would be no matter how large the table is."""
+    table = catalog.table(catalog.name("t"))
+    with table.update_schema() as update:
+        update.add_column("added", DoubleType())
+        update.add_column(("segments", "element", "language"), StringType())
+    asked = "SELECT path, segments[0].language, added FROM t ORDER BY path"
+    assert isinstance(readable(catalog.table(catalog.name("t"))), ParquetFiles)
+    assert sql(asked) == [("a.wav", None, None), ("b.wav", None, None), ("c.wav", None, None)]
+    row = table.scan().to_arrow().slice(0, 1).to_pylist()[0]
+    row["segments"][0]["language"] = "de"
+    columns = table.schema().as_arrow()
+    table.append(pa.Table.from_pylist([row | {"path": "d.wav", "added": 0.5}], columns))
+    assert isinstance(readable(catalog.table(catalog.name("t"))), ParquetFiles)
+    assert sql(f"{asked} DESC LIMIT 2") == [("d.wav", "de", 0.5), ("c.wav", None, None)]
+    assert sql("SELECT count(*) FROM t WHERE added > 0") == [(1,)]
+
+
+@pytest.mark.parametrize("change", ["rename", "drop and add", "widen"])
+def test_columns_that_changed_in_other_ways_are_read_right(catalog, sql, change):
+    name = catalog.name("changing")
+    table = catalog.create_table(name, pa.schema([("n", pa.int32()), ("s", pa.string())]))
+    table.append(pa.table({"n": [1], "s": ["old"]}, table.schema().as_arrow()))
+    if change == "drop and add":
+        table.update_schema().delete_column("n").commit()
+        table.update_schema().add_column("n", LongType()).commit()
+    elif change == "rename":
+        table.update_schema().rename_column("n", "m").commit()
+        table.update_schema().rename_column("s", "n").commit()
+    else:
+        table.update_schema().update_column("n", LongType()).commit()
+    expected = {"rename": "old", "drop and add": None, "widen": 1}[change]
+    assert sql("SELECT n FROM changing") == [(expected,)]
 
 
 def test_a_data_file_that_is_gone_is_an_error_and_no_missing_row(catalog, sql):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from stenopool.asr.ctranslate2_backend import GPU_BATCH, CTranslate2Backend
 from stenopool.asr.hub import quiet_hub
+from stenopool.asr.languages import likeliest
 from stenopool.asr.models import (
     check_english,
-    check_language,
+    check_languages,
     check_vocabulary,
     chosen_device,
     find_model,
@@ -41,8 +42,8 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
     folder = find_model(options.model, settings)
     if is_english_only(options.model):
         check_english(options)
-    elif options.language is not None:
-        check_language(options.language, folder)
+    else:
+        check_languages(options, folder)
     return model_info(options.model, settings)
 
 
@@ -52,7 +53,7 @@ def load(
     """Load the model that the options name: int8 on a CPU, float16 on a GPU.
 
     Args:
-        options: `model`, `language` and `task` are read.
+        options: `model`, `task` and the languages are read.
         settings: where models lie.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         threads: CPU threads of one call; 0 takes as many as there are cores.
@@ -129,20 +130,23 @@ class CTranslate2Engine:
         self,
         windows: Sequence[NDArray[np.float32]],
         options: TranscribeOptions,
-        languages: Sequence[str | None],
+        presumed: Sequence[str | None],
     ) -> list[WindowResult]:
         """Transcribe windows in batches of `max_batch`; see `Engine.transcribe`."""
         results: list[WindowResult] = []
         for start in range(0, len(windows), self.max_batch):
             batch = slice(start, start + self.max_batch)
-            results += transcribe_windows(self._backend, windows[batch], options, languages[batch])
+            results += transcribe_windows(self._backend, windows[batch], options, presumed[batch])
         return results
 
-    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, windows: Sequence[NDArray[np.float32]], allowed: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """Find the language of each window; see `Engine.detect_languages`."""
         found: list[tuple[str, float]] = []
         for start in range(0, len(windows), self.max_batch):
             batch = windows[start : start + self.max_batch]
             mels = [self._backend.mel(checked(window)[0]) for window in batch]
-            found += self._backend.detect(self._backend.encode(mels))
+            heard = self._backend.detect(self._backend.encode(mels))
+            found += [likeliest(probabilities, allowed) for probabilities in heard]
         return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from stenopool.asr.features import log_mel, without_start
+from stenopool.asr.prompt import tokens_before
 from stenopool.asr.quality import SAMPLES_PER_RETRY, Attempt
 from stenopool.asr.timestamps import LATEST_START
 from stenopool.asr.words import timed_words
@@ -75,13 +76,20 @@ class CTranslate2Backend:
         with _translated("encode", len(mels)):
             return [one for batch in self._pool.map(encoded, batches) for one in batch]
 
-    def detect(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[str, float]]:
-        """Find language codes and their probabilities; an English-only model knows."""
+    def detect(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[dict[str, float]]:
+        """Find each language's probability; an English-only model knows."""
         if not self._model.model.is_multilingual:
-            return [("en", 1.0)] * len(encoded)
+            return [{"en": 1.0}] * len(encoded)
+
+        def ranked(part: slice) -> list[list[tuple[str, float]]]:
+            found: list[list[tuple[str, float]]]
+            found = self._model.model.detect_language(_storage(encoded[part]))
+            return found
+
+        parts = _shares(len(encoded), self._workers)
         with _translated("detect the language of", len(encoded)):
-            ranked = self._model.model.detect_language(_storage(encoded))
-        return [(best[0][0][2:-2], float(best[0][1])) for best in ranked]
+            rankings = [one for part in self._pool.map(ranked, parts) for one in part]
+        return [{token[2:-2]: float(share) for token, share in ranking} for ranking in rankings]
 
     def generate(
         self,
@@ -139,7 +147,7 @@ class CTranslate2Backend:
 
     def _prompt(self, language: str, options: TranscribeOptions) -> list[int]:
         tokenizer = self._tokenizer(language, options.task)
-        before = tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+        before = tokens_before(options, tokenizer.encode, self._model.max_length // 2 - 1)
         return list(self._model.get_prompt(tokenizer, before))
 
     def _tokenizer(self, language: str, task: str) -> Tokenizer:

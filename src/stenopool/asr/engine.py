@@ -42,14 +42,16 @@ class Engine(Protocol):
         self,
         windows: Sequence[NDArray[np.float32]],
         options: TranscribeOptions,
-        languages: Sequence[str | None],
+        presumed: Sequence[str | None],
     ) -> list[WindowResult]:
         """Transcribe windows of any recordings; no window changes what another one says.
 
         Args:
             windows: float32, shape (n,), range [-1, 1], mono, 16 kHz, at most 30 s each.
             options: what to do; `model` and `engine` were settled when the engine was loaded.
-            languages: one a window; None has it detected on that window.
+            presumed: languages, one a window, where the options name none: what its recording
+                seems to speak, which holds unless the window is clearly in another one (see
+                `stenopool.asr.languages`); None where the window is all that is known.
 
         Returns:
             One result a window, in order; times count from the window's start.
@@ -59,8 +61,14 @@ class Engine(Protocol):
         """
         ...
 
-    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, windows: Sequence[NDArray[np.float32]], allowed: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """Find the language of each window: ISO 639-1 code and probability, 0 to 1.
+
+        Args:
+            windows: as in `transcribe`.
+            allowed: codes of the languages to choose among; none allows all.
 
         Raises:
             EngineError: the engine stopped working on these windows.
@@ -79,7 +87,7 @@ def load_engine(
     """Load the engine that the options name, with its model.
 
     Args:
-        options: `engine`, `model`, `language` and `task` are read here.
+        options: `engine`, `model`, `task` and the languages are read here.
         settings: where models lie.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         threads: CPU threads of one call; 0 leaves the choice to the engine.

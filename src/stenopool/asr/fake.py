@@ -92,28 +92,34 @@ class FakeEngine:
         self,
         windows: Sequence[NDArray[np.float32]],
         options: TranscribeOptions,
-        languages: Sequence[str | None],
+        presumed: Sequence[str | None],  # noqa: ARG002 - a window's own is always clear
     ) -> list[WindowResult]:
         """Make up one text a window; see `Engine.transcribe`."""
         self._misbehave(windows)
         results = []
-        for window, language in zip(windows, languages, strict=True):
+        for window in windows:
             samples, warnings = checked(window)
-            guess, probability = (language, 1.0) if language else _language(samples)
+            language, probability = (
+                (options.language, 1.0)
+                if options.language
+                else _language(samples, options.languages)
+            )
             segments = self._segments(samples, words=options.word_timestamps)
             result = WindowResult(
                 segments=segments,
-                language=guess,
+                language=language,
                 language_probability=probability,
                 warnings=warnings,
             )
             results.append(result)
         return results
 
-    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, windows: Sequence[NDArray[np.float32]], allowed: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """Make up a language for each window; see `Engine.detect_languages`."""
         self._misbehave(windows)
-        return [_language(window) for window in windows]
+        return [_language(window, allowed) for window in windows]
 
     def _misbehave(self, windows: Sequence[NDArray[np.float32]]) -> None:
         time.sleep(self._behaviour.slow_s * len(windows))
@@ -160,8 +166,9 @@ def _words(window: NDArray[np.float32], duration_s: float) -> tuple[Word, ...]:
     )
 
 
-def _language(window: NDArray[np.float32]) -> tuple[str, float]:
-    return _LANGUAGES[_digest(window)[0] % len(_LANGUAGES)], 0.9
+def _language(window: NDArray[np.float32], allowed: Sequence[str]) -> tuple[str, float]:
+    choice = allowed or _LANGUAGES
+    return choice[_digest(window)[0] % len(choice)], 0.9
 
 
 def _digest(window: NDArray[np.float32]) -> bytes:

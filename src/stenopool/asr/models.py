@@ -218,18 +218,20 @@ def check_vocabulary(folder: Path, tokenizer_size: int) -> None:
         )
 
 
-def check_language(language: str, folder: Path) -> None:
-    """Refuse a language that the folder's tokenizer has no token for.
+def check_languages(options: TranscribeOptions, folder: Path) -> None:
+    """Refuse languages that the folder's tokenizer has no token for.
 
     Raises:
-        InvalidOptionError: it has none.
+        InvalidOptionError: it has none for one that the options name.
     """
     # The tokenizer holds one token a language, whichever set of languages the model has.
-    if f'"<|{language}|>"'.encode() not in (folder / "tokenizer.json").read_bytes():
-        raise InvalidOptionError(
-            f"language '{language}' is not one that the model knows; "
-            "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
-        )
+    tokens = (folder / "tokenizer.json").read_bytes() if options.named_languages else b""
+    for language in options.named_languages:
+        if f'"<|{language}|>"'.encode() not in tokens:
+            raise InvalidOptionError(
+                f"language '{language}' is not one that the model knows; "
+                "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
+            )
 
 
 def check_english(options: TranscribeOptions) -> None:
@@ -238,7 +240,7 @@ def check_english(options: TranscribeOptions) -> None:
     Raises:
         InvalidOptionError: another language or a translation is asked for.
     """
-    if options.language not in (None, "en") or options.task != "transcribe":
+    if set(options.named_languages) - {"en"} or options.task != "transcribe":
         name = options.model.removesuffix(".en")
         raise InvalidOptionError(
             f"model '{options.model}' transcribes English and nothing else; "

@@ -37,16 +37,21 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:  # no
     """Name the model; there is one, so `options.model` is not read.
 
     Raises:
-        InvalidOptionError: another language than English, or a translation, was asked for.
+        InvalidOptionError: another language than English, a translation, a prompt or hotwords were
+            asked for.
     """
-    if options.language not in (None, "en"):
+    if others := sorted(set(options.named_languages) - {"en"}):
         raise InvalidOptionError(
-            f"engine 'pocketsphinx' knows English only, not '{options.language}'; "
+            f"engine 'pocketsphinx' knows English only, not '{others[0]}'; "
             "use `--engine ctranslate2` with a multilingual model"
         )
     if options.task != "transcribe":
         raise InvalidOptionError(
             "engine 'pocketsphinx' cannot translate; use `--engine ctranslate2`"
+        )
+    if options.prompt or options.hotwords:
+        raise InvalidOptionError(
+            "engine 'pocketsphinx' takes no prompt and no hotwords; use `--engine ctranslate2`"
         )
     return ModelInfo(name="pocketsphinx-en-us", revision=version("pocketsphinx"))
 
@@ -60,7 +65,8 @@ def load(
     """Load the decoder; it runs in one thread, on the CPU.
 
     Raises:
-        InvalidOptionError: another language than English, or a translation, was asked for.
+        InvalidOptionError: another language than English, a translation, a prompt or hotwords were
+            asked for.
         EngineError: the package's model could not be loaded.
     """
     from pocketsphinx import Decoder
@@ -87,7 +93,7 @@ class PocketsphinxEngine:
         self,
         windows: Sequence[NDArray[np.float32]],
         options: TranscribeOptions,
-        languages: Sequence[str | None],  # noqa: ARG002
+        presumed: Sequence[str | None],  # noqa: ARG002
     ) -> list[WindowResult]:
         """Decode windows one by one, as English; see `Engine.transcribe`."""
         results = []
@@ -102,7 +108,11 @@ class PocketsphinxEngine:
             results.append(result)
         return results
 
-    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self,
+        windows: Sequence[NDArray[np.float32]],
+        allowed: Sequence[str] = (),  # noqa: ARG002
+    ) -> list[tuple[str, float]]:
         """English, always."""
         return [("en", 1.0)] * len(windows)
 

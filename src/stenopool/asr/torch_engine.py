@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from stenopool.asr.models import check_english, check_language, chosen_device
+from stenopool.asr.languages import likeliest
+from stenopool.asr.models import check_english, check_languages, chosen_device
 from stenopool.asr.torch_models import (
     CONFIG,
     ENGLISH_ONLY_VOCABULARY,
@@ -48,8 +49,8 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
     folder = find_torch_model(options.model)
     if read_json(folder / CONFIG).get("vocab_size") == ENGLISH_ONLY_VOCABULARY:
         check_english(options)
-    elif options.language is not None:
-        check_language(options.language, folder)
+    else:
+        check_languages(options, folder)
     return torch_model_info(options.model, settings)
 
 
@@ -61,7 +62,7 @@ def load(
     float16 has three more bits than bfloat16 and the same speed; the models were trained in it.
 
     Args:
-        options: `model`, `language` and `task` are read.
+        options: `model`, `task` and the languages are read.
         settings: where the model's revision is kept.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         threads: CPU threads of this process; 0 leaves the choice to torch.
@@ -150,12 +151,12 @@ class TorchEngine:
         self,
         windows: Sequence[NDArray[np.float32]],
         options: TranscribeOptions,
-        languages: Sequence[str | None],
+        presumed: Sequence[str | None],
     ) -> list[WindowResult]:
         """Transcribe windows in batches, the next encoded meanwhile; see `Engine.transcribe`."""
 
         def one(batch: slice) -> list[WindowResult]:
-            return transcribe_windows(self._backend, windows[batch], options, languages[batch])
+            return transcribe_windows(self._backend, windows[batch], options, presumed[batch])
 
         batches = self._batches(len(windows))
         if len(batches) < 2:
@@ -163,12 +164,15 @@ class TorchEngine:
         with ThreadPoolExecutor(self._backend.layout.batches) as pool:
             return [result for results in pool.map(one, batches) for result in results]
 
-    def detect_languages(self, windows: Sequence[NDArray[np.float32]]) -> list[tuple[str, float]]:
+    def detect_languages(
+        self, windows: Sequence[NDArray[np.float32]], allowed: Sequence[str] = ()
+    ) -> list[tuple[str, float]]:
         """Find the language of each window; see `Engine.detect_languages`."""
         found: list[tuple[str, float]] = []
         for batch in self._batches(len(windows)):
             mels = [self._backend.mel(checked(window)[0]) for window in windows[batch]]
-            found += self._backend.detect(self._backend.encode(mels))
+            heard = self._backend.detect(self._backend.encode(mels))
+            found += [likeliest(probabilities, allowed) for probabilities in heard]
         return found
 
     def _batches(self, windows: int) -> list[slice]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stenopool.asr.features import FRAMES, HOP_SAMPLES
+from stenopool.asr.languages import settled
 from stenopool.asr.quality import attempt_warnings, decode_with_fallback, is_silence
 from stenopool.asr.segments import in_window
 from stenopool.asr.timestamps import split_at_timestamps
@@ -56,8 +57,8 @@ class Backend(Protocol):
         """Run the encoder."""
         ...
 
-    def detect(self, encoded: Sequence[Any]) -> list[tuple[str, float]]:
-        """Find language codes and their probabilities."""
+    def detect(self, encoded: Sequence[Any]) -> list[dict[str, float]]:
+        """Find the probability of each language that the model knows, by its code."""
         ...
 
     def generate(
@@ -87,10 +88,11 @@ class Backend(Protocol):
 
 @dataclass(slots=True)
 class _Draft:
-    """A window's result while it is being made."""
+    """A window's result while it is being made; `language` is None until it is known."""
 
     duration_s: float
     language: str | None
+    presumed: str | None
     probability: float = 1.0
     segments: list[Segment] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -98,7 +100,7 @@ class _Draft:
     def finish(self) -> WindowResult:
         return WindowResult(
             segments=in_window(self.segments, self.duration_s),
-            language=self.language or "en",
+            language=self.language or self.presumed or "en",
             language_probability=self.probability if self.language else 0.0,
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
@@ -118,19 +120,20 @@ def transcribe_windows(
     backend: Backend,
     windows: Sequence[NDArray[np.float32]],
     options: TranscribeOptions,
-    languages: Sequence[str | None],
+    presumed: Sequence[str | None],
 ) -> list[WindowResult]:
     """Transcribe one batch; see `Engine.transcribe`."""
     drafts: list[_Draft] = []
     pieces: list[_Piece] = []
-    for window, language in zip(windows, languages, strict=True):
+    for window, language in zip(windows, presumed, strict=True):
         samples, warnings = checked(window)
-        drafts.append(_Draft(len(samples) / SAMPLE_RATE, language, warnings=list(warnings)))
+        duration_s = len(samples) / SAMPLE_RATE
+        drafts.append(_Draft(duration_s, options.language, language, warnings=list(warnings)))
         if not is_silent(samples):
             pieces.append(_whole(backend, drafts[-1], samples))
     while pieces:
         encoded = backend.encode([piece.mel for piece in pieces])
-        _detect(backend, pieces, encoded)
+        _detect(backend, pieces, encoded, options.languages)
         attempts = _decode(backend, pieces, encoded, options)
         rests = [
             _read(backend, piece, enc, attempt, options)
@@ -145,12 +148,15 @@ def _whole(backend: Backend, draft: _Draft, window: NDArray[np.float32]) -> _Pie
     return _Piece(draft=draft, mel=backend.mel(window), start_frame=0, frames=frames)
 
 
-def _detect(backend: Backend, pieces: Sequence[_Piece], encoded: Sequence[Any]) -> None:
+def _detect(
+    backend: Backend, pieces: Sequence[_Piece], encoded: Sequence[Any], allowed: Sequence[str]
+) -> None:
     unknown = [i for i, piece in enumerate(pieces) if piece.draft.language is None]
     if unknown:
         found = backend.detect([encoded[i] for i in unknown])
-        for i, (language, probability) in zip(unknown, found, strict=True):
-            pieces[i].draft.language, pieces[i].draft.probability = language, probability
+        for i, probabilities in zip(unknown, found, strict=True):
+            draft = pieces[i].draft
+            draft.language, draft.probability = settled(probabilities, allowed, draft.presumed)
 
 
 def _decode(

@@ -19,7 +19,7 @@ from uuid import uuid4
 from stenopool.catalog import tables
 from stenopool.catalog.engine import PATIENCE_S, is_busy, patiently
 from stenopool.catalog.ids import TranscriptIds
-from stenopool.catalog.transcripts import transcript_schema
+from stenopool.catalog.transcripts import NEEDED, transcript_schema
 from stenopool.errors import (
     AlreadyExistsError,
     CatalogError,
@@ -422,18 +422,21 @@ class _Publication:
 def open_transcripts(catalog: Catalog, target: ObjectName) -> Table:
     """The table of transcripts of that name, made when it is missing.
 
+    One that an older version made gets the columns that it lacks.
+
     Raises:
         AlreadyExistsError: a table of that name exists and holds something else.
     """
     table = catalog.create_table(
         target, transcript_schema(), if_not_exists=True, create_missing=True
     )
-    missing = set(transcript_schema().names) - set(table.schema().column_names)
+    missing = NEEDED - set(table.schema().column_names)
     if missing:
         raise AlreadyExistsError(
             f"table {target} is not a table of transcripts: it has no column "
             f"{', '.join(sorted(missing))}; give --to another name"
         )
+    table = tables.add_columns(catalog.iceberg, target, transcript_schema())
     if table.current_snapshot() is None:
         # A table without a snapshot cannot have a branch.
         table.append(transcript_schema().empty_table())

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import IntegrityError
 
-from stenopool.catalog.engine import reaching
+from stenopool.catalog.engine import is_busy, patiently, reaching
 from stenopool.catalog.names import ObjectName
 from stenopool.catalog.places import place_of
 from stenopool.errors import AlreadyExistsError, CatalogError, NotFoundError
@@ -160,6 +160,33 @@ def begin(
         catalog=iceberg,
     )
     return table, CreateTableTransaction(table)
+
+
+def add_columns(iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema) -> Table:
+    """Give a table the columns and fields of structs that it lacks; its rows read NULL there.
+
+    Raises:
+        CatalogError: another process changed the table at the same time, again and again.
+    """
+    from pyiceberg.exceptions import CommitFailedException
+    from pyiceberg.schema import assign_fresh_schema_ids
+
+    wanted = assign_fresh_schema_ids(iceberg._convert_schema_if_needed(schema))  # noqa: SLF001
+
+    def attempt() -> Table:
+        table = load(iceberg, name)
+        if set(wanted.column_names) - set(table.schema().column_names):
+            with committing(iceberg, name), table.update_schema() as update:
+                update.union_by_name(wanted)
+        return table
+
+    def passes(error: BaseException) -> bool:
+        return isinstance(error, CommitFailedException) or is_busy(error)
+
+    try:
+        return patiently(attempt, passes=passes)
+    except CommitFailedException as error:
+        raise CatalogError(f"table {name} could not be given new columns: {error}") from error
 
 
 def arrow_schema(metadata: TableMetadata) -> pa.Schema:

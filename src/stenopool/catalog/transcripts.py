@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from stenopool.model import UNSPACED_LANGUAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
 PART_COLUMNS = ("unit", "last", "read_s", "storage_retries")
 """What a part has beside a row's columns."""
+
+NEEDED = frozenset({"path", "text", "segments", "error_class", "transcript_id", "run_id"})
+"""Columns of every table of transcripts, whichever version made it."""
 
 
 @cache
@@ -21,7 +25,8 @@ def transcript_schema() -> pa.Schema:
     """The Arrow schema of a table of transcripts: one row a recording.
 
     `text` is `""` for silence and NULL for a failure; then `error_class` and `error` say why.
-    Times in `segments` count from the start of the recording, in seconds.
+    Times in `segments` count from the start of the recording, in seconds. `language` is that in
+    which most is said; a segment has its own, which is NULL in rows of older tables.
     """
     import pyarrow as pa
 
@@ -39,6 +44,7 @@ def transcript_schema() -> pa.Schema:
             ("compression_ratio", pa.float64()),
             ("temperature", pa.float64()),
             ("words", pa.list_(word)),
+            ("language", pa.string()),
         ]
     )
     return pa.schema(
@@ -84,10 +90,39 @@ def part_schema() -> pa.Schema:
     return pa.schema([*transcript_schema(), *more])
 
 
-def join_text(texts: Sequence[str], language: str | None) -> str:
-    """The texts of consecutive segments as one, with spaces where the script has them."""
-    glue = "" if language in UNSPACED_LANGUAGES else " "
-    return glue.join(text for text in texts if text)
+def join_text(said: Iterable[tuple[str, str | None]]) -> str:
+    """The texts of consecutive segments as one, with spaces where the scripts have them.
+
+    Args:
+        said: each segment's text and language.
+    """
+    parts: list[str] = []
+    before: str | None = None
+    for text, language in said:
+        if text:
+            spaced = not {before, language} <= UNSPACED_LANGUAGES
+            parts += [" ", text] if parts and spaced else [text]
+            before = language
+    return "".join(parts)
+
+
+def main_language(
+    heard: Iterable[tuple[str | None, float | None, float]],
+) -> tuple[str | None, float | None]:
+    """The language in which most is said, and its probability where it is heard longest.
+
+    Args:
+        heard: of each stretch its language (None where nothing was heard), that one's
+            probability, and how much is said in it, in any unit.
+    """
+    known = list(heard)
+    if not known:
+        return None, None
+    amounts: defaultdict[str | None, float] = defaultdict(float)
+    for language, _, amount in known:
+        amounts[language] += amount
+    main = max(amounts, key=amounts.__getitem__)
+    return max((one for one in known if one[0] == main), key=lambda one: one[2])[:2]
 
 
 def is_complete(parts: Sequence[dict[str, Any]]) -> bool:
@@ -112,11 +147,11 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row["warnings"] = [text for part in ordered for text in part["warnings"]]
     if failures:
         return row
-    spoken = max(ordered, key=lambda part: part["speech_s"])
-    row["language"] = spoken["language"]
-    row["language_probability"] = spoken["language_probability"]
+    row["language"], row["language_probability"] = main_language(
+        (part["language"], part["language_probability"], part["speech_s"]) for part in ordered
+    )
     row["duration_s"] = sum(part["duration_s"] for part in ordered)
     row["speech_s"] = sum(part["speech_s"] for part in ordered)
     row["segments"] = [segment for part in ordered for segment in part["segments"]]
-    row["text"] = join_text([segment["text"] for segment in row["segments"]], row["language"])
+    row["text"] = join_text((one["text"], one["language"]) for one in row["segments"])
     return row

@@ -19,7 +19,7 @@ from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
     from stenopool.distributed.estimating import Estimate
@@ -59,13 +59,25 @@ def transcribe(
     language: Annotated[
         str | None, typer.Option(help="Such as en or de; detected when left out.")
     ] = None,
+    languages: Annotated[
+        list[str] | None,
+        typer.Option(help="Detect among these only, such as en,de; repeatable."),
+    ] = None,
     translate: Annotated[bool, typer.Option("--translate", help="Give English text.")] = False,
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Times and probabilities for each word.")
     ] = False,
     vad: Annotated[bool, typer.Option(help="Find silence and leave it out.")] = True,
     prompt: Annotated[
-        str | None, typer.Option(help="Text that sets names and style for the model.")
+        str | None,
+        typer.Option(
+            help="Text that sets names and style for the model, before each window of at most "
+            "30 s; no window knows the text of the one before it."
+        ),
+    ] = None,
+    hotwords: Annotated[
+        str | None,
+        typer.Option(help="Names and terms to make likelier, such as 'Stenopool, Iceberg'."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
@@ -117,6 +129,8 @@ def transcribe(
         word_timestamps=word_timestamps,
         vad=vad,
         prompt=prompt,
+        languages=codes_in(languages or ()),
+        hotwords=hotwords,
     )
     request = Request(
         source=source,
@@ -133,6 +147,11 @@ def transcribe(
         show_estimate(request, settings, as_json=json)
         return
     finish(request, settings, as_json=json)
+
+
+def codes_in(texts: Iterable[str]) -> list[str]:
+    """The codes of texts such as `en,de`."""
+    return [code.strip() for text in texts for code in text.split(",")]
 
 
 def sample_of(

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from stenopool.asr import load_engine
-from stenopool.catalog.transcripts import join_text, part_schema
+from stenopool.asr.languages import CLEARLY, FIRST_WINDOWS
+from stenopool.catalog.transcripts import join_text, main_language, part_schema
 from stenopool.distributed.confining import guard, limit_memory
 from stenopool.distributed.reading import RUN_FAILED
 from stenopool.errors import OutOfMemoryError, RecordingEngineError, RecordingError, StenopoolError
@@ -122,25 +123,13 @@ class Transcriber:
 
     def _hear(self, rows: list[dict[str, Any]]) -> list[Heard]:
         windows = [unit_windows(row) for row in rows]
-        languages = self._languages(windows)
+        options, stall_s = self._work.options, self._work.settings.stall_s
+        languages = presumed_languages(self._engine, windows, options, stall_s=stall_s)
         flat = [window for unit in windows for window in unit]
-        spoken = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
-        stall_s = self._work.settings.stall_s
-        batches = transcribe_in_batches(
-            self._engine, flat, self._work.options, spoken, stall_s=stall_s
-        )
+        presumed = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
+        batches = transcribe_in_batches(self._engine, flat, options, presumed, stall_s=stall_s)
         results = iter(batches)
         return [Heard(results=tuple(next(results) for _ in unit)) for unit in windows]
-
-    def _languages(self, windows: Sequence[list[NDArray[np.float32]]]) -> list[str | None]:
-        """One language a unit: as asked for, or as its first window sounds."""
-        if self._work.options.language is not None:
-            return [self._work.options.language] * len(windows)
-        first = [unit[0] for unit in windows if len(unit) > 1]
-        with guard().within(self._work.settings.stall_s * (1 + len(first))):
-            found = iter(self._engine.detect_languages(first) if first else [])
-        # A unit of one window leaves the detection to the call that transcribes it.
-        return [next(found)[0] if len(unit) > 1 else None for unit in windows]
 
 
 def part(work: Work, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[str, Any]:
@@ -179,11 +168,38 @@ def unit_windows(row: dict[str, Any]) -> list[NDArray[np.float32]]:
     return np.split(samples, ends[:-1]) if len(ends) else []
 
 
+def presumed_languages(
+    engine: Engine,
+    units: Sequence[Sequence[NDArray[np.float32]]],
+    options: TranscribeOptions,
+    *,
+    stall_s: float,
+) -> list[str | None]:
+    """What each unit seems to speak; see `stenopool.asr.languages`.
+
+    None where the options say it, and for a unit of one window, which is asked when it is
+    transcribed. Where a look takes longer than `stall_s` a window, the process is killed.
+    """
+    best: list[tuple[str | None, float]] = [(None, 0.0)] * len(units)
+    for number in range(FIRST_WINDOWS if options.language is None else 0):
+        unclear = [
+            i for i, unit in enumerate(units) if len(unit) > max(number, 1) and best[i][1] < CLEARLY
+        ]
+        if not unclear:
+            break
+        windows = [units[i][number] for i in unclear]
+        with guard().within(stall_s * (1 + len(windows))):
+            found = engine.detect_languages(windows, options.languages)
+        for i, heard in zip(unclear, found, strict=True):
+            best[i] = max(best[i], heard, key=lambda one: one[1])
+    return [language for language, _ in best]
+
+
 def transcribe_in_batches(
     engine: Engine,
     windows: Sequence[NDArray[np.float32]],
     options: TranscribeOptions,
-    languages: Sequence[str | None],
+    presumed: Sequence[str | None],
     *,
     stall_s: float,
 ) -> list[WindowResult]:
@@ -197,7 +213,7 @@ def transcribe_in_batches(
         batch = order[start : start + engine.max_batch]
         with guard().within(stall_s * (1 + len(batch))):
             found = engine.transcribe(
-                [windows[i] for i in batch], options, [languages[i] for i in batch]
+                [windows[i] for i in batch], options, [presumed[i] for i in batch]
             )
         results.update(zip(batch, found, strict=True))
     return [results[i] for i in range(len(windows))]
@@ -210,18 +226,21 @@ def spoken_columns(row: dict[str, Any], heard: Heard) -> dict[str, Any]:
         return {"text": None, "segments": [], "warnings": row["warnings"], **failure}
     spans = [Span(window["start"], window["end"]) for window in row["windows"]]
     segments = [
-        shifted(segment, span)
+        replace(shifted(segment, span), language=result.language)
         for span, result in zip(spans, heard.results, strict=True)
         for segment in result.segments
     ]
-    first = max(zip(spans, heard.results, strict=True), key=lambda p: p[0].samples, default=None)
-    language = first[1].language if first else None
+    # A window in which nothing is said has a language by chance.
+    language, probability = main_language(
+        (result.language, result.language_probability, span.samples if result.segments else 0)
+        for span, result in zip(spans, heard.results, strict=True)
+    )
     warnings = [text for result in heard.results for text in result.warnings]
     return {
-        "text": join_text([segment.text for segment in segments], language),
+        "text": join_text((segment.text, segment.language) for segment in segments),
         "segments": [asdict(segment) for segment in segments],
         "language": language,
-        "language_probability": first[1].language_probability if first else None,
+        "language_probability": probability,
         "warnings": [*row["warnings"], *dict.fromkeys(warnings)],
     }
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation, Expression
+    from duckdb.sqltypes import DuckDBPyType
 
 _FUNCTIONS: Final = frozenset({"generate_series", "range", "unnest"})
 """The table functions that make rows of their arguments alone."""
@@ -76,8 +77,21 @@ def _offer(connection: DuckDBPyConnection, name: str, source: Any) -> None:  # n
     if not isinstance(source, ParquetFiles):
         connection.register(name, source)
         return
+    files = connection.read_parquet(source.paths, union_by_name=source.grown)
+    if source.grown:
+        kinds = connection.from_arrow(source.schema.empty_table()).types
+        files = files.select(*_as_wide(source.schema.names, kinds, files.columns))
     columns = [ColumnExpression(column) for column in source.schema.names]
-    connection.read_parquet(source.paths).select(*columns).create_view(name)
+    files.select(*columns).create_view(name)
+
+
+def _as_wide(names: list[str], kinds: list[DuckDBPyType], there: list[str]) -> Iterator[Expression]:
+    """Each column in its type, which may be wider than in any file; NULL where none has it."""
+    from duckdb import ColumnExpression, ConstantExpression
+
+    for name, kind in zip(names, kinds, strict=True):
+        value = ColumnExpression(name) if name in there else ConstantExpression(None)
+        yield value.cast(kind).alias(name)
 
 
 def run(connection: DuckDBPyConnection, statement: str, columns: list[str]) -> DuckDBPyRelation:

@@ -10,6 +10,7 @@ from stenopool.errors import StorageError
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.table import Table
+    from pyiceberg.types import IcebergType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,19 +18,22 @@ class ParquetFiles:
     """The files that hold a table's rows.
 
     Attributes:
-        schema: the table's columns, which each file has under the same names.
+        schema: the table's columns, which files have under the same names.
         paths: local paths, or URLs of a bucket; at least one.
+        grown: whether a file may lack columns, or fields of structs; they are NULL in its rows.
     """
 
     schema: pa.Schema
     paths: list[str]
+    grown: bool = False
 
 
 def readable(table: Table) -> ParquetFiles | pa.Table:
     """The rows of a table's main branch as they are now; later commits do not show.
 
-    They are files for DuckDB to read, except where a row-level delete, or columns that changed
-    since a file was written, take PyIceberg to read them right; then they are in memory.
+    They are files for DuckDB to read, except where a row-level delete, or columns that were
+    renamed, dropped or given another type since a file was written, take PyIceberg to read them
+    right; then they are in memory.
 
     Raises:
         StorageError: a file that the table is made of cannot be read.
@@ -43,14 +47,31 @@ def readable(table: Table) -> ParquetFiles | pa.Table:
 
 def _rows(table: Table) -> ParquetFiles | pa.Table:
     columns = table.schema().as_arrow()
-    snapshot = table.current_snapshot()
-    if snapshot is None:
-        return columns.empty_table()
-    scan = table.scan(snapshot_id=snapshot.snapshot_id)
+    scan = table.scan()
     tasks = list(scan.plan_files())
-    if len(table.metadata.schemas) > 1 or any(task.delete_files for task in tasks):
-        return scan.to_arrow()
     if not tasks:
         return columns.empty_table()
+    if not _only_grew(table) or any(task.delete_files for task in tasks):
+        return scan.to_arrow()
     paths = [task.file.file_path.removeprefix("file://") for task in tasks]
-    return ParquetFiles(schema=columns, paths=paths)
+    return ParquetFiles(schema=columns, paths=paths, grown=len(table.metadata.schemas) > 1)
+
+
+def _only_grew(table: Table) -> bool:
+    """Whether columns were added and nothing else: each has the name and type that it ever had."""
+    now = table.schema()
+    former = [
+        (name, schema.find_field(name))
+        for schema in table.metadata.schemas
+        for name in schema.column_names
+    ]
+    return all(
+        now.find_column_name(field.field_id) == name
+        and _alike(now.find_type(name), field.field_type)
+        for name, field in former
+    )
+
+
+def _alike(kind: IcebergType, former: IcebergType) -> bool:
+    """Whether two types are one; what is in a nested one is looked at by itself."""
+    return type(kind) is type(former) and (not kind.is_primitive or kind == former)

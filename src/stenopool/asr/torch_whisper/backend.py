@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from stenopool.asr.prompt import tokens_before
 from stenopool.asr.quality import SAMPLES_PER_RETRY, Attempt
 from stenopool.asr.torch_whisper.alignment import Alignment, Heads, align
 from stenopool.asr.torch_whisper.attention import attention_for
@@ -163,19 +164,18 @@ class TorchBackend:
         return [Encoded(passes[n // step], n % step, mel) for n, mel in enumerate(mels)]
 
     @torch.inference_mode()
-    def detect(self, encoded: Sequence[Encoded]) -> list[tuple[str, float]]:
-        """Find language codes and their probabilities; an English-only model knows."""
+    def detect(self, encoded: Sequence[Encoded]) -> list[dict[str, float]]:
+        """Find each language's probability; an English-only model knows."""
         languages = self._special.languages
         if not languages:
-            return [("en", 1.0)] * len(encoded)
-        found: list[tuple[str, float]] = []
+            return [{"en": 1.0}] * len(encoded)
+        found: list[dict[str, float]] = []
         step = self.layout.fill_together
         with _translated("detect the language of", len(encoded)), self._encoding.taken():
             for start in range(0, len(encoded), step):
                 scores = self._first_scores(encoded[start : start + step], list(languages.values()))
-                best, places = scores.softmax(-1).max(-1)
-                codes = [list(languages)[place] for place in places.tolist()]
-                found += zip(codes, best.tolist(), strict=True)
+                shares = scores.softmax(-1).tolist()
+                found += [dict(zip(languages, share, strict=True)) for share in shares]
         return found
 
     def generate(
@@ -186,7 +186,7 @@ class TorchBackend:
         temperature: float,
     ) -> list[Attempt]:
         """Decode once; greedy at temperature 0, else the likeliest of a few samples."""
-        before = self._before(options.prompt)
+        before = self._before(options)
         draws = SAMPLES_PER_RETRY if temperature else 1
         jobs = [
             Job(
@@ -254,13 +254,14 @@ class TorchBackend:
         states = read_prompt(self._weights.decoder, sound, start)[:, -1]
         return logits(self._weights.decoder, states)[:, list(tokens)].float()
 
-    def _before(self, prompt: str | None) -> list[int]:
-        """Tokens of the text in front, as many of the last ones as leave room for a transcript."""
-        if not prompt:
-            return []
-        tokens = self._tokenizer.encode(" " + prompt.strip(), add_special_tokens=False).ids
-        room = self._weights.dimensions.positions // 2 - 1
-        return [self._special.previous, *tokens[-room:]]
+    def _before(self, options: TranscribeOptions) -> list[int]:
+        """What stands in front of a window."""
+
+        def encode(text: str) -> list[int]:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+        tokens = tokens_before(options, encode, self._weights.dimensions.positions // 2 - 1)
+        return [self._special.previous, *tokens] if tokens else []
 
     def _attempt(self, text: Text, manner: Manner) -> Attempt:
         return Attempt(
