@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import platform
 from dataclasses import replace
 
 import jiwer
@@ -146,3 +147,25 @@ def test_any_number_of_threads_gives_the_same_texts(demo_engine, settings):
         engine = load_engine(OPTIONS["ctranslate2"], settings, device="cpu", threads=threads)
         assert engine.max_batch == 8 * threads
         assert engine.transcribe(windows, OPTIONS["ctranslate2"], languages) == found
+
+
+PAGES_TAKEN = """
+import resource
+import numpy as np
+from stenopool.asr import load_engine
+from stenopool.model import TranscribeOptions
+from stenopool.settings import Settings
+
+engine = load_engine(TranscribeOptions(model="demo"), Settings.from_env(), device="cpu", threads=1)
+window = np.random.default_rng(0).normal(0.0, 0.1, 480_000).astype(np.float32)
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    engine.detect_languages([window])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others cannot be told to keep it")
+def test_window_is_encoded_in_the_memory_of_the_one_before(run_python):
+    taken_bytes = 4096 * int(run_python(PAGES_TAKEN))
+    assert taken_bytes < 10_000_000  # 110 MB where the library gives back what is freed
