@@ -59,11 +59,10 @@ def fake_engine(shared_settings):
 def run_python(settings):
     """Run a program in a fresh Python with a home of its own; gives what it printed."""
 
-    def run(program: str) -> str:
-        environ = {**os.environ, "STENOPOOL_HOME": str(settings.home)}
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=True
-        )
+    def run(program: str, *arguments: str, **variables: str) -> str:
+        environ = {**os.environ, "STENOPOOL_HOME": str(settings.home), **variables}
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, check=True)
         return done.stdout.strip()
 
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import platform
+import shutil
 from dataclasses import replace
 
 import jiwer
@@ -13,6 +14,7 @@ import pytest
 from asr.clips import AUDIO, DIGITS, OPTIONS, clip, digit, text_of, with_silence
 from stenopool.asr import load_engine, quality
 from stenopool.asr.models import demo_folder
+from stenopool.distributed.clusters.environment import RAY_ENVIRONMENT
 from stenopool.errors import EngineError
 from stenopool.model import SAMPLE_RATE
 
@@ -151,12 +153,14 @@ def test_any_number_of_threads_gives_the_same_texts(demo_engine, settings):
 
 PAGES_TAKEN = """
 import resource
+import sys
 import numpy as np
 from stenopool.asr import load_engine
 from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 
-engine = load_engine(TranscribeOptions(model="demo"), Settings.from_env(), device="cpu", threads=1)
+options = TranscribeOptions(model=sys.argv[1])
+engine = load_engine(options, Settings.from_env(), device="cpu", threads=1)
 window = np.random.default_rng(0).normal(0.0, 0.1, 480_000).astype(np.float32)
 for _ in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -166,6 +170,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others cannot be told to keep it")
-def test_window_is_encoded_in_the_memory_of_the_one_before(run_python):
-    taken_bytes = 4096 * int(run_python(PAGES_TAKEN))
-    assert taken_bytes < 10_000_000  # 110 MB where the library gives back what is freed
+@pytest.mark.parametrize(
+    ("heads", "variables"), [(4, {}), (8, RAY_ENVIRONMENT)], ids=["demo", "base under Ray"]
+)
+def test_window_is_encoded_in_the_memory_of_the_one_before(run_python, tmp_path, heads, variables):
+    folder = shutil.copytree(demo_folder(), tmp_path / "model")
+    weights, count = (folder / "model.bin").read_bytes(), b"encoder/num_heads\0\0\2\2\0\0\0"
+    assert weights.count(count + b"\4") == 1
+    (folder / "model.bin").write_bytes(weights.replace(count + b"\4", count + bytes([heads])))
+    taken_bytes = 4096 * int(run_python(PAGES_TAKEN, str(folder), **variables))
+    assert taken_bytes < 10_000_000  # 110 MB and more where what is freed is given back
