@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from stenopool.model import SAMPLE_RATE, TranscribeOptions
+import stenopool
+from stenopool.model import SAMPLE_RATE, WINDOW_S, TranscribeOptions
 
+DEMO = Path(stenopool.__file__).parent / "data" / "recordings"
 AUDIO = Path(__file__).parents[2] / "../shared/audio"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -23,10 +26,21 @@ OPTIONS = {
 @cache
 def clip(path: str) -> np.ndarray:
     """A recording of the shared folder: float32, shape (n,), mono, 16 kHz."""
+    return _decoded(AUDIO / path)
+
+
+def demo_clips() -> list[tuple[np.ndarray, str]]:
+    """The demo recordings that fit into a window, each with what it says."""
+    with (DEMO / "texts.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if float(row["seconds"]) <= WINDOW_S]
+    return [(_decoded(DEMO / row["path"]), row["text"]) for row in rows]
+
+
+def _decoded(path: Path) -> np.ndarray:
     import av
 
     resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
-    with av.open(str(AUDIO / path)) as container:
+    with av.open(str(path)) as container:
         frames = [g for f in container.decode(audio=0) for g in resampler.resample(f)]
     frames += resampler.resample(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])

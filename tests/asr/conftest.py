@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -43,6 +44,20 @@ def demo_in_transformers_format(tmp_path_factory):
 def torch_engine(demo_in_transformers_format, shared_settings):
     options = TranscribeOptions(engine="torch", model=str(demo_in_transformers_format))
     return load_engine(options, shared_settings, device="cpu", threads=2)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of():
+    """Give the random checkpoint of a vocabulary and a number of mel bins, each made once."""
+    import torch
+
+    from asr.random_weights.checkpoints import checkpoint
+
+    before = torch.get_num_threads()
+    # Small matrices are multiplied faster by one thread, and the sums come out alike.
+    torch.set_num_threads(1)
+    yield cache(checkpoint)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

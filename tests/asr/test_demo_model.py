@@ -11,8 +11,9 @@ import jiwer
 import numpy as np
 import pytest
 
-from asr.clips import AUDIO, DIGITS, OPTIONS, clip, digit, text_of, with_silence
+from asr.clips import AUDIO, DIGITS, OPTIONS, clip, demo_clips, digit, text_of, with_silence
 from stenopool.asr import load_engine, quality
+from stenopool.asr.ctranslate2 import CTranslate2Engine
 from stenopool.asr.models import demo_folder
 from stenopool.distributed.clusters.environment import RAY_ENVIRONMENT
 from stenopool.errors import EngineError
@@ -96,6 +97,22 @@ def test_text_is_that_of_faster_whisper_on_the_same_window(demo_engine, faster_w
     (result,) = transcribe(demo_engine, window)
     assert result.segments[0].temperature == 0.0
     assert text_of(result) == reference_text(faster_whisper, window)
+
+
+def test_int8_reads_the_demo_recordings_as_float32_does(demo_engine, monkeypatch):
+    """Greedily: of all 48 that fit a window 46 say the same, word error rates 1.5 and 2.6 %."""
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(demo_folder()), device="cpu", compute_type="float32", cpu_threads=1)
+    exact = CTranslate2Engine(demo_engine.info, model)
+    monkeypatch.setattr(quality, "TEMPERATURES", (0.0,))
+    windows, said = zip(*demo_clips()[::4], strict=True)
+    found, wanted = (
+        [text_of(result) for result in transcribe(engine, *windows)]
+        for engine in (demo_engine, exact)
+    )
+    assert sum(a != b for a, b in zip(found, wanted, strict=True)) <= 2
+    assert jiwer.wer(list(said), found) <= jiwer.wer(list(said), wanted) + 0.05
 
 
 def test_what_fails_at_temperature_zero_is_sampled_and_flagged(demo_engine, monkeypatch):

@@ -8,7 +8,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 
 from asr.clips import clip
 from stenopool.asr.features import FRAMES, log_mel, without_start
-from stenopool.model import WINDOW_SAMPLES
+from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES
 
 
 @pytest.fixture(params=[80, 128], scope="module")
@@ -30,6 +30,16 @@ def test_spectrogram_equals_that_of_the_fully_padded_window(extractor, samples):
     assert found.shape == (extractor.mel_filters.shape[0], FRAMES)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, padded_in_full(window, extractor), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("samples", [1, 1600, 100_000, 480_000])
+def test_spectrogram_is_that_of_transformers(extractor, samples):
+    from transformers import WhisperFeatureExtractor
+
+    window = np.resize(clip("jfk/jfk.flac"), samples)
+    theirs = WhisperFeatureExtractor(feature_size=extractor.mel_filters.shape[0])
+    (reference,) = theirs(window, sampling_rate=SAMPLE_RATE, return_tensors="np").input_features
+    assert np.abs(log_mel(window, extractor) - reference).max() <= 1e-4
 
 
 @pytest.mark.parametrize("gain", [0.0, 1e-6, 1e-3, 1.0])

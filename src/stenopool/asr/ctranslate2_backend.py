@@ -41,7 +41,6 @@ class CTranslate2Backend:
 
     def __init__(self, model: WhisperModel, workers: int = 1) -> None:
         from faster_whisper.feature_extractor import FeatureExtractor
-        from faster_whisper.transcribe import get_suppressed_tokens
 
         self._model = model
         self._workers = workers
@@ -51,7 +50,15 @@ class CTranslate2Backend:
         self._extractor = FeatureExtractor(feature_size=model.model.n_mels)
         self._tokenizers: dict[tuple[str, str], Tokenizer] = {}
         self._plain = self._tokenizer("en", "transcribe")
-        self._suppressed = get_suppressed_tokens(self._plain, [-1])
+        self._suppressed = [
+            -1,  # what the model's own configuration names
+            self._plain.sot,
+            self._plain.sot_prev,
+            self._plain.sot_lm,
+            self._plain.no_speech,
+            self._plain.transcribe,
+            self._plain.translate,
+        ]
         self.timestamp_begin: int = self._plain.timestamp_begin
 
     def mel(self, window: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from stenopool.model import Word
@@ -42,13 +43,31 @@ def timed_words(
     model.add_word_timestamps(
         [drafts], tokenizer, sound, [frames], _PREPENDED, _APPENDED, last_speech_timestamp=0.0
     )
-    return [tuple(_word(word) for word in draft["words"]) for draft in drafts]
+    return [
+        tuple(
+            Word(
+                start_s=start_s,
+                end_s=end_s,
+                text=str(word["word"]).strip(),
+                probability=float(word["probability"]),
+            )
+            for word, (start_s, end_s) in zip(
+                draft["words"], _times(draft["words"], part), strict=True
+            )
+        )
+        for draft, part in zip(drafts, parts, strict=True)
+    ]
 
 
-def _word(word: dict[str, Any]) -> Word:
-    return Word(
-        start_s=float(word["start"]),
-        end_s=float(word["end"]),
-        text=str(word["word"]).strip(),
-        probability=float(word["probability"]),
-    )
+def _times(words: Sequence[dict[str, Any]], part: TimedTokens) -> list[tuple[float, float]]:
+    """Start and end of each word (s).
+
+    CTranslate2 puts words in front of the sound where attention vanished in all tokens at once:
+    those of such a part are spread over it evenly.
+    """
+    times = [(float(word["start"]), float(word["end"])) for word in words]
+    if all(start_s >= 0.0 <= end_s for start_s, end_s in times):
+        return times
+    length_s = (part.end_s - part.start_s) / len(words)
+    edges = [part.start_s + n * length_s for n in range(len(words) + 1)]
+    return list(pairwise(edges))

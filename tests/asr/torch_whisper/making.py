@@ -1,4 +1,4 @@
-"""Texts by our decoder, with everything that a test may want to vary."""
+"""The torch engine's decoder over a random checkpoint, ready to be run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from asr.random_weights.checkpoints import MAX_TOKENS
 from stenopool.asr.torch_whisper.attention import PlainAttention
 from stenopool.asr.torch_whisper.encoder import encode
 from stenopool.asr.torch_whisper.rules import Rules, token_set
@@ -26,24 +27,19 @@ def rules_of(special, vocabulary, *, timestamps=True, device=CPU) -> Rules:
     )
 
 
-def manner_of(point, *, timestamps=True, max_tokens=24, temperature=0.0, before=()) -> Manner:
+def manner_of(point, *, temperature=0.0) -> Manner:
     weights = point.weights
     return Manner(
-        rules=rules_of(
-            point.special,
-            weights.dimensions.vocabulary,
-            timestamps=timestamps,
-            device=weights.device,
-        ),
+        rules=rules_of(point.special, weights.dimensions.vocabulary, device=weights.device),
         temperature=temperature,
-        max_tokens=max_tokens,
+        max_tokens=MAX_TOKENS,
         no_speech=point.special.no_speech,
-        start=len(before),
+        start=0,
     )
 
 
-def jobs_of(point, mels, *, language="en", timestamps=True, before=()) -> list[Job]:
-    prompt = (*before, *point.special.opening(language, "transcribe", timestamps=timestamps))
+def jobs_of(point, mels) -> list[Job]:
+    prompt = point.special.opening("en", "transcribe")
     with torch.inference_mode():
         states = encode(point.weights.encoder, mels)
     return [
@@ -58,10 +54,3 @@ def _as_it_is(states):
 def decoder_of(point, *, slots=4, **how) -> SlotDecoder:
     attention = how.pop("attention", PlainAttention())
     return SlotDecoder(point.weights, attention, slots=slots, fill_together=3, **how)
-
-
-def texts(point, mels, *, slots=4, language="en", **manner) -> list[tuple[int, ...]]:
-    chosen = {k: v for k, v in manner.items() if k in ("timestamps", "before")}
-    jobs = jobs_of(point, mels, language=language, **chosen)
-    found = decoder_of(point, slots=slots).run(jobs, manner_of(point, **manner))
-    return [text.tokens for text in found]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from asr.torch_whisper.checkpoints import sounds
+from asr.random_weights.checkpoints import sounds
 from stenopool.asr import features
 from stenopool.asr.torch_whisper.log_mel import LogMel, mel_filters, without_start
 

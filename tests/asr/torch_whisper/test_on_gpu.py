@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asr.torch_whisper.checkpoints import sounds
+from asr.random_weights.checkpoints import sounds
 from asr.torch_whisper.making import CPU, decoder_of, jobs_of, manner_of, rules_of
 from asr.torch_whisper.test_rules import BEGIN, SIZE, SPECIAL, history_of
 from stenopool.asr.torch_whisper.attention import PlainAttention, attention_for

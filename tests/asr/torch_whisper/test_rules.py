@@ -5,13 +5,8 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers.generation.logits_process import (
-    SuppressTokensAtBeginLogitsProcessor,
-    SuppressTokensLogitsProcessor,
-    WhisperTimeStampLogitsProcessor,
-)
 
-from asr.torch_whisper.checkpoints import generation_config, special_tokens
+from asr.random_weights.checkpoints import allowed, special_tokens
 from asr.torch_whisper.making import CPU, rules_of
 from stenopool.asr.torch_whisper.choosing import drawn, likeliest
 from stenopool.asr.torch_whisper.rules import History, Rules
@@ -19,30 +14,10 @@ from stenopool.asr.torch_whisper.rules import History, Rules
 SPECIAL = special_tokens(51_866)
 SIZE = 51_866
 BEGIN = SPECIAL.timestamp_begin
-PROMPT = 3
 
 
 def rules(*, timestamps: bool = True) -> Rules:
     return rules_of(SPECIAL, SIZE, timestamps=timestamps)
-
-
-def reference(texts: list[list[int]], logits: torch.Tensor, *, timestamps: bool) -> torch.Tensor:
-    """What Transformers' processors, in its order, leave of each text's scores."""
-    config = generation_config(SPECIAL)
-    processors = [
-        SuppressTokensAtBeginLogitsProcessor(SPECIAL.suppressed_first, PROMPT),
-        SuppressTokensLogitsProcessor(sorted(SPECIAL.never)),
-    ]
-    if timestamps:
-        processors.append(WhisperTimeStampLogitsProcessor(config, begin_index=PROMPT))
-    rows = []
-    for text, row in zip(texts, logits, strict=True):
-        ids = torch.tensor([[SPECIAL.start] * PROMPT + text])
-        scores = row[None]
-        for processor in processors:
-            scores = processor(ids, scores)
-        rows.append(scores[0])
-    return torch.stack(rows)
 
 
 def history_of(texts: list[list[int]]) -> History:
@@ -79,9 +54,11 @@ def test_scores_that_are_left_are_those_of_transformers(texts, seed, time_gain, 
     logits = torch.randn(len(texts), SIZE, generator=torch.Generator().manual_seed(seed)) * 3
     logits[:, BEGIN:] += time_gain
     found = rules(timestamps=timestamps).apply(logits, history_of(texts))
-    torch.testing.assert_close(
-        found, reference(texts, logits, timestamps=timestamps), atol=0.0, rtol=0.0
-    )
+    reference = [
+        allowed(SPECIAL, text, scores, timestamps=timestamps)
+        for text, scores in zip(texts, logits, strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(reference), atol=0.0, rtol=0.0)
 
 
 def test_likeliest_token_that_is_allowed_comes_with_its_log_probability():

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+from transformers.generation.logits_process import (
+    SuppressTokensAtBeginLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+    WhisperTimeStampLogitsProcessor,
+)
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from stenopool.asr.torch_whisper.dimensions import Dimensions
 from stenopool.asr.torch_whisper.tokens import SpecialTokens
 from stenopool.asr.torch_whisper.weights import Weights, arrange
 
-LANGUAGES = {51_864: 99, 51_865: 99, 51_866: 100}
-"""Language tokens by size of the vocabulary; the English-only one has them, and uses none."""
+LANGUAGE_TOKENS = {51_864: 99, 51_865: 99, 51_866: 100}
+"""How many there are by size of the vocabulary; the English-only one has them, and uses none."""
 
 WIDTH, HEADS, LAYERS = 64, 2, 2
 
 SHARPNESS = 10.0
 """Of attention to the sound: plain random weights hear the same in every window."""
 
-END_GAIN, TIME_GAIN = 14.0, 1.4
-"""Of these tokens' rows: else texts never end, and timestamps never come."""
+END_GAIN, TIME_GAIN, SUPPRESSED_GAIN = 14.0, 1.4, 2.0
+"""Of these tokens' rows: else texts never end, no timestamp comes, and nothing is to suppress."""
+
+MAX_TOKENS = 24
+"""Where the texts of most tests are cut off."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """One set of weights, as Transformers holds it and as we do."""
 
@@ -36,7 +51,7 @@ class Checkpoint:
 def special_tokens(vocabulary: int) -> SpecialTokens:
     """Ids as in the published models of that vocabulary."""
     end = 50_256 if vocabulary == 51_864 else 50_257
-    codes = ["en", "zh", "de", *(f"x{n}" for n in range(LANGUAGES[vocabulary] - 3))]
+    codes = list(LANGUAGES)[: LANGUAGE_TOKENS[vocabulary]]
     after = end + 2 + len(codes)
     return SpecialTokens(
         end=end,
@@ -88,6 +103,7 @@ def checkpoint(vocabulary: int, mels: int, sharpness: float = SHARPNESS) -> Chec
         decoder.layer_norm.weight.fill_(4.0)
         decoder.embed_tokens.weight[special.end] *= END_GAIN
         decoder.embed_tokens.weight[special.timestamp_begin :] *= TIME_GAIN
+        decoder.embed_tokens.weight[list(special.suppressed)] *= SUPPRESSED_GAIN
     reference.generation_config = generation_config(special)
     weights = arrange(reference.state_dict(), Dimensions.from_config(config.to_dict()))
     return Checkpoint(reference, weights, special)
@@ -116,25 +132,25 @@ def generation_config(special: SpecialTokens) -> GenerationConfig:
 
 def expected(
     point: Checkpoint,
-    mels: torch.Tensor,
+    windows: list[np.ndarray],
     *,
     language: str | None = "en",
     timestamps: bool = True,
-    max_tokens: int = 24,
+    max_tokens: int = MAX_TOKENS,
     before: tuple[int, ...] = (),
 ) -> list[tuple[int, ...]]:
     """The tokens that Transformers generates greedily, without prompt and end."""
     chosen = {"language": language, "task": "transcribe"} if point.special.languages else {}
     with torch.inference_mode():
         found = point.reference.generate(
-            mels,
+            features(point, windows),
             return_timestamps=timestamps,
             max_new_tokens=max_tokens,
             do_sample=False,
             num_beams=1,
             force_unique_generate_call=True,
             prompt_ids=torch.tensor(before) if before else None,
-            attention_mask=torch.ones(len(mels), 3000, dtype=torch.long),
+            attention_mask=torch.ones(len(windows), 3000, dtype=torch.long),
             **chosen,
         )
     opening = len(point.special.opening("en", "transcribe", timestamps=timestamps))
@@ -146,6 +162,65 @@ def _generated(special: SpecialTokens, row: list[int], opening: int) -> tuple[in
     if special.start in row:
         row = row[row.index(special.start) + opening :]
     return tuple(row[: row.index(special.end)] if special.end in row else row)
+
+
+def features(point: Checkpoint, windows: list[np.ndarray]) -> torch.Tensor:
+    """What Transformers makes of windows: float32, shape (windows, mel bins, 3000)."""
+    extractor = _extractor(point.reference.config.num_mel_bins)
+    return extractor(windows, sampling_rate=16_000, return_tensors="pt").input_features
+
+
+@cache
+def _extractor(bins: int) -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor(feature_size=bins)
+
+
+def expected_beliefs(
+    point: Checkpoint, window: np.ndarray, tokens: tuple[int, ...], max_tokens: int = MAX_TOKENS
+) -> tuple[float, float]:
+    """What Transformers thinks of an English text that it is fed.
+
+    Returns:
+        Mean log-probability of the tokens and the end, if they come to one; probability of the
+        no-speech token.
+    """
+    opening = point.special.opening("en", "transcribe")
+    ids = torch.tensor([[*opening, *tokens]])
+    with torch.inference_mode():
+        output = point.reference(features(point, [window]), decoder_input_ids=ids).logits
+    said = (*tokens, point.special.end)[:max_tokens]
+    total = 0.0
+    for place, token in enumerate(said):
+        left = allowed(point.special, tokens[:place], output[0, len(opening) - 1 + place])
+        total += float(left.log_softmax(-1)[token])
+    start = output[0, 0].softmax(-1)
+    return total / (len(tokens) + 1), float(start[point.special.no_speech])
+
+
+def allowed(
+    special: SpecialTokens, text: tuple[int, ...], scores: torch.Tensor, *, timestamps: bool = True
+) -> torch.Tensor:
+    """What Transformers' processors, in its order, leave of the scores behind a text.
+
+    Args:
+        special: ids.
+        text: so far, without prompt.
+        scores: shape (vocabulary,), as is the result.
+        timestamps: whether the text has any.
+    """
+    opening = len(special.opening("en", "transcribe"))
+    processors = [
+        SuppressTokensAtBeginLogitsProcessor(special.suppressed_first, opening),
+        SuppressTokensLogitsProcessor(sorted(special.never)),
+    ]
+    if timestamps:
+        config = generation_config(special)
+        processors.append(WhisperTimeStampLogitsProcessor(config, begin_index=opening))
+    ids = torch.tensor([[special.start] * opening + list(text)])
+    left = scores[None]
+    for processor in processors:
+        left = processor(ids, left)
+    return left[0]
 
 
 def sounds(count: int, seed: int = 0) -> list[np.ndarray]:
