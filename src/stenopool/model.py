@@ -92,7 +92,7 @@ class Unit:
         windows: where its windows lie in the recording, ordered, none over 30 s.
         samples: the windows' audio one after another, int16, shape (sum of the windows,), 16 kHz.
         decoded_samples: length of the stretch, silence included.
-        speech_samples: how much of it the VAD took for speech; `decoded_samples` without VAD.
+        speech: where the VAD heard speech in the recording: ordered, disjoint; None without VAD.
         warnings: what the reader of the transcript should know.
     """
 
@@ -101,8 +101,15 @@ class Unit:
     windows: tuple[Span, ...]
     samples: NDArray[np.int16]
     decoded_samples: int
-    speech_samples: int
+    speech: tuple[Span, ...] | None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def speech_samples(self) -> int:
+        """How much of it the VAD took for speech; `decoded_samples` without VAD."""
+        if self.speech is None:
+            return self.decoded_samples
+        return sum(span.samples for span in self.speech)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

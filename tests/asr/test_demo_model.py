@@ -115,11 +115,10 @@ def test_int8_reads_the_demo_recordings_as_float32_does(demo_engine, monkeypatch
     assert jiwer.wer(list(said), found) <= jiwer.wer(list(said), wanted) + 0.05
 
 
-def test_what_fails_at_temperature_zero_is_sampled_and_flagged(demo_engine, monkeypatch):
+def test_what_fails_at_temperature_zero_is_sampled(demo_engine, monkeypatch):
     monkeypatch.setattr(quality, "MIN_AVG_LOGPROB", 0.0)
     (result,) = transcribe(demo_engine, digit(6))
     assert result.segments[0].temperature in quality.TEMPERATURES
-    assert "low confidence" in result.warnings[0]
     monkeypatch.setattr(quality, "best_attempt", lambda attempts: attempts[-1])
     (last,) = transcribe(demo_engine, digit(6))
     assert all(segment.temperature == 1.0 for segment in last.segments)

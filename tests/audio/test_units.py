@@ -32,6 +32,16 @@ def silence(seconds):
     return np.zeros(round(seconds * RATE), np.int16)
 
 
+def long_windows(unit):
+    """The unit's windows, those that touch as one: speech that is too long is in several."""
+    joined = []
+    for window in unit.windows:
+        if joined and joined[-1].end == window.start:
+            window = Span(joined.pop().start, window.end)
+        joined.append(window)
+    return joined
+
+
 def check_units(units, samples, vad):
     """What holds of the units of any recording."""
     assert [unit.index for unit in units] == list(range(len(units)))
@@ -51,6 +61,10 @@ def check_units(units, samples, vad):
         if not vad:
             assert sum(window.samples for window in unit.windows) == unit.decoded_samples
             assert unit.speech_samples == unit.decoded_samples
+            assert unit.speech is None
+        for span in unit.speech or ():
+            assert any(w.start <= span.start < span.end <= w.end for w in long_windows(unit))
+        assert all(left.end < right.start for left, right in pairwise(unit.speech or ()))
         assert 0 <= unit.speech_samples <= unit.decoded_samples
         assert bool(unit.windows) == (unit.speech_samples > 0)
 
@@ -127,6 +141,8 @@ def test_half_a_minute_with_any_speech_is_one_window(recording, speech):
     (unit,) = read_units(io.BytesIO(data))
 
     (window,) = unit.windows
+    assert all(span.start >= 10 * RATE for span in unit.speech)
+    assert sum(17 * RATE < span.start < 20.5 * RATE for span in unit.speech) == 1
     assert 9.5 * RATE < window.start <= 10.1 * RATE
     assert 26.5 * RATE < window.end < 28 * RATE
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stenopool.catalog import ObjectName, open_catalog
+from stenopool.catalog import ObjectName, open_catalog, tables
 from stenopool.errors import (
     AlreadyExistsError,
     CatalogError,
@@ -230,6 +230,44 @@ def test_a_refused_table_leaves_no_files(catalog, settings):
     with pytest.raises(AlreadyExistsError):
         catalog.create_table(catalog.name("t"), COLUMNS)
     assert sorted(Path(settings.warehouse).rglob("*.json")) == before
+
+
+SEGMENT = [("start_s", pa.float64()), ("text", pa.string())]
+
+
+def test_a_table_gets_the_columns_and_fields_that_it_lacks_and_keeps_its_rows(catalog):
+    name = catalog.name("t")
+    older = pa.schema([("path", pa.string()), ("segments", pa.list_(pa.struct(SEGMENT)))])
+    rows = [{"path": "a.wav", "segments": [{"start_s": 0.5, "text": "so"}]}]
+    catalog.create_table(name, older).append(pa.Table.from_pylist(rows, older))
+    longer = pa.list_(pa.struct([("language", pa.string()), *SEGMENT]))
+    newer = pa.schema([("coverage", pa.float64()), ("path", pa.string()), ("segments", longer)])
+    new = [{"path": "b.wav", "segments": [{"language": "de", "text": "ja"}], "coverage": 0.5}]
+
+    tables.add_columns(catalog.iceberg, name, newer).append(pa.Table.from_pylist(new, newer))
+
+    found = catalog.table(name).scan().to_arrow().sort_by("path").to_pylist()
+    assert found == [
+        {"path": "a.wav", "coverage": None}
+        | {"segments": [{"start_s": 0.5, "text": "so", "language": None}]},
+        {"path": "b.wav", "coverage": 0.5}
+        | {"segments": [{"start_s": None, "text": "ja", "language": "de"}]},
+    ]
+    schemas = len(catalog.table(name).metadata.schemas)
+    tables.add_columns(catalog.iceberg, name, newer)
+    tables.add_columns(catalog.iceberg, name, older)
+    assert len(catalog.table(name).metadata.schemas) == schemas == 2
+
+
+def test_a_column_of_another_type_is_named_and_nothing_is_changed(catalog):
+    name = catalog.name("t")
+    catalog.create_table(name, pa.schema([("path", pa.string()), ("segments", pa.string())]))
+    newer = pa.schema([("coverage", pa.float64()), ("segments", pa.list_(pa.struct(SEGMENT)))])
+    with pytest.raises(AlreadyExistsError, match=r"table STENOPOOL\.PUBLIC\.T .*another type"):
+        tables.add_columns(catalog.iceberg, name, newer)
+    with pytest.raises(AlreadyExistsError, match="another type"):
+        tables.add_columns(catalog.iceberg, name, pa.schema([("path", pa.int64())]))
+    assert catalog.table(name).schema().column_names == ["path", "segments"]
 
 
 def test_a_missing_table_is_named_in_the_error(catalog):

@@ -56,6 +56,14 @@ def test_windows_of_a_row_are_its_audio(folder):
     assert all(window.dtype == np.float32 for window in windows)
     assert np.array_equal(np.concatenate(windows) * 32768, samples)
     assert row["decoded_samples"] == row["speech_samples"] == 70 * SAMPLE_RATE
+    assert row["speech"] is None
+
+
+def test_a_row_says_where_speech_is():
+    _, rows = units_of(AUDIO / "jfk")
+    spans = rows[0]["speech"]
+    assert len(spans) > 1
+    assert sum(span["end"] - span["start"] for span in spans) == rows[0]["speech_samples"]
 
 
 def test_a_file_that_is_gone_is_a_row_with_its_class(folder):

@@ -14,10 +14,17 @@ from stenopool.catalog.transcripts import (
     part_schema,
     transcript_schema,
 )
+from stenopool.model import SAMPLE_RATE
 
 
-def part(unit, *, last=False, text="a", error_class=None, language="en", speech_s=0.5):
-    said = {"start_s": float(unit), "end_s": unit + 0.5, "text": text, "language": language}
+def part(unit, *, last=False, text="a", error_class=None, speech=((0.0, 0.5),), **more):
+    """A part of a second; `speech` is from its start, in seconds."""
+    spans = [
+        {"start": round((unit + start) * SAMPLE_RATE), "end": round((unit + end) * SAMPLE_RATE)}
+        for start, end in speech or ()
+    ]
+    said = {"start_s": float(unit), "end_s": unit + 0.5, "text": text}
+    said["language"] = more.get("language", "en")
     segments = [] if error_class else [said]
     columns = dict.fromkeys(part_schema().names)
     return columns | {
@@ -27,15 +34,17 @@ def part(unit, *, last=False, text="a", error_class=None, language="en", speech_
         "last": last,
         "segments": segments,
         "text": None if error_class else text,
-        "language": None if error_class else language,
+        "language": None if error_class else "en",
         "language_probability": None if error_class else 0.5 + unit / 10,
         "duration_s": 1.0,
-        "speech_s": speech_s,
+        "speech_s": 0.5,
+        "speech": None if speech is None else spans,
         "warnings": [f"w{unit}"],
         "error_class": error_class,
         "error": error_class and "it broke",
         "wall_s": 2.0,
         "transcribed_at": datetime(2026, 1, 1, 0, 0, unit, tzinfo=UTC),
+        **more,
     }
 
 
@@ -52,6 +61,7 @@ def test_parts_in_any_order_give_the_same_row(count, random):
     assert row["duration_s"] == count
     assert row["speech_s"] == count / 2
     assert row["warnings"] == [f"w{unit}" for unit in range(count)]
+    assert row["coverage"] == 1.0
     assert row["transcribed_at"].second == count - 1
 
 
@@ -59,6 +69,20 @@ def test_joined_row_has_the_columns_of_the_table():
     row = join_parts([part(0), part(1, last=True)])
     assert set(row) == set(transcript_schema().names)
     pa.Table.from_pylist([part(0)], part_schema())
+
+
+def test_what_repeats_itself_from_part_to_part_is_found():
+    row = join_parts([part(unit, last=unit == 11, text="So it is.") for unit in range(12)])
+    assert row["warnings"][-1].startswith("the same text 12 times in a row from 0:00:00")
+    assert row["compression_ratio"] > 2.4
+    assert row["coverage"] == 1.0
+
+
+def test_coverage_is_of_the_speech_of_all_parts():
+    parts = [part(0, speech=((0.0, 0.5),)), part(1, last=True, speech=((0.25, 1.0),))]
+    assert join_parts(parts)["coverage"] == 0.6
+    unchecked = [part(0, speech=None), part(1, last=True, speech=None)]
+    assert join_parts(unchecked)["coverage"] is None
 
 
 def test_a_failed_part_fails_the_recording_and_leaves_no_half_text():

@@ -115,13 +115,7 @@ def decode_with_fallback(
 
 
 def attempt_warnings(attempt: Attempt) -> tuple[str, ...]:
-    """What a reader of the text should know about it."""
-    found = []
-    if repeats(attempt):
-        ratio = attempt.compression_ratio
-        found.append(f"text repeats itself at every temperature (compression ratio {ratio:.1f})")
-    if is_guess(attempt):
-        found.append(f"low confidence (mean log-probability {attempt.avg_logprob:.2f})")
+    """What a reader of the text should know about it, and no segment tells."""
     if attempt.hit_limit:
-        found.append("text may be cut off: decoding ended at the token limit")
-    return tuple(found)
+        return ("text may be cut off: decoding ended at the token limit",)
+    return ()

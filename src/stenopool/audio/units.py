@@ -31,6 +31,9 @@ SEARCH_SPEECH: Final = 30 * SAMPLE_RATE
 LOOK_AHEAD: Final = BATCH_FRAMES * FRAME
 """What is held beyond a unit (samples) before it is cut, so that all of it is judged."""
 
+FAINT: Final = "nothing in it is clearly speech, only faintly like it"
+"""Warning on a recording that is judged by `FAINT_SPEECH` alone."""
+
 HISTORY_FRAMES: Final = 100
 """Judged frames that are kept before a unit, so that speech that goes on is known (3.2 s)."""
 
@@ -108,22 +111,22 @@ class _Cutter:
         """Take `length` samples off the front and make a unit of them."""
         held = self._samples()
         samples, rest = held[:length], held[length:]
-        windows, speech_samples = self._windows(samples)
+        windows, speech = self._windows(samples)
         start = self._start
         self._blocks, self._start, self.held = [rest.copy()], start + length, len(rest)
         return Unit(
             index=index,
             last=last,
-            windows=tuple(Span(start + span.start, start + span.end) for span in windows),
+            windows=_moved(windows, start),
             samples=_joined(samples, windows),
             decoded_samples=length,
-            speech_samples=speech_samples,
+            speech=None if speech is None else _moved(speech, start),
             warnings=warnings,
         )
 
-    def _windows(self, samples: NDArray[np.int16]) -> tuple[list[Span], int]:
-        """Return the unit's windows, from its start, and how many samples of it are speech."""
-        return tile(samples), len(samples)
+    def _windows(self, samples: NDArray[np.int16]) -> tuple[list[Span], list[Span] | None]:
+        """Return the unit's windows, from its start, and where speech is, if that was judged."""
+        return tile(samples), None
 
     def _samples(self) -> NDArray[np.int16]:
         if len(self._blocks) != 1:
@@ -150,7 +153,7 @@ class _SpeechCutter(_Cutter):
 
     def cut(self, limit: int) -> int:
         zone = _last(limit, round(limit * SEARCH_SHARE))
-        silences = _silences(self._speech(limit, alone=False), zone)
+        silences = _silences(self._speech(limit), zone)
         longest = max(silences, key=lambda silence: silence.samples, default=zone)
         if silences and longest.samples >= PAD_BEFORE:  # in less of it a word may have begun
             return (longest.start + longest.end) // 2
@@ -160,24 +163,30 @@ class _SpeechCutter(_Cutter):
         self, index: int, length: int, *, last: bool = False, warnings: tuple[str, ...] = ()
     ) -> Unit:
         self._alone = last and index == 0
+        if self._alone and self._speech(length, alone=True) and not self._speech(length):
+            warnings = (*warnings, FAINT)
         made = super().unit(index, length, last=last, warnings=warnings)
         passed = max(0, self._start // FRAME - HISTORY_FRAMES) - self._first_frame
         self._first_frame += max(0, passed)
         self._probabilities = self._probabilities[max(0, passed) :].copy()
         return made
 
-    def _windows(self, samples: NDArray[np.int16]) -> tuple[list[Span], int]:
+    def _windows(self, samples: NDArray[np.int16]) -> tuple[list[Span], list[Span] | None]:
         speech = self._speech(len(samples), alone=self._alone)
-        return cut_windows(samples, speech), sum(span.samples for span in speech)
+        return cut_windows(samples, speech), speech
 
     def _judged(self, probabilities: NDArray[np.float32]) -> None:
         self._probabilities = np.concatenate((self._probabilities, probabilities))
 
-    def _speech(self, length: int, *, alone: bool) -> list[Span]:
+    def _speech(self, length: int, *, alone: bool = False) -> list[Span]:
         """Speech in the first `length` samples that are held, from their start."""
         within = Span(self._start, self._start + length)
         spans = speech_spans(self._probabilities, self._first_frame, within, alone=alone)
-        return [Span(span.start - self._start, span.end - self._start) for span in spans]
+        return list(_moved(spans, -self._start))
+
+
+def _moved(spans: Sequence[Span], by: int) -> tuple[Span, ...]:
+    return tuple(Span(span.start + by, span.end + by) for span in spans)
 
 
 def _last(limit: int, length: int) -> Span:

@@ -163,21 +163,20 @@ def begin(
 
 
 def add_columns(iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema) -> Table:
-    """Give a table the columns and fields of structs that it lacks; its rows read NULL there.
+    """Give a table the columns of a schema that it lacks, inside of structs and lists too.
+
+    Rows that are there have null in them.
 
     Raises:
-        CatalogError: another process changed the table at the same time, again and again.
+        AlreadyExistsError: a column is there with a type that does not fit.
+        CatalogError: others changed the table's columns again and again.
     """
-    from pyiceberg.exceptions import CommitFailedException
-    from pyiceberg.schema import assign_fresh_schema_ids
-
-    wanted = assign_fresh_schema_ids(iceberg._convert_schema_if_needed(schema))  # noqa: SLF001
+    from pyiceberg.exceptions import CommitFailedException, ResolveError, ValidationError
 
     def attempt() -> Table:
         table = load(iceberg, name)
-        if set(wanted.column_names) - set(table.schema().column_names):
-            with committing(iceberg, name), table.update_schema() as update:
-                update.union_by_name(wanted)
+        with committing(iceberg, name), table.update_schema() as update:
+            update.union_by_name(schema)  # nothing is committed where nothing is missing
         return table
 
     def passes(error: BaseException) -> bool:
@@ -186,7 +185,14 @@ def add_columns(iceberg: SqlCatalog, name: ObjectName, schema: pa.Schema) -> Tab
     try:
         return patiently(attempt, passes=passes)
     except CommitFailedException as error:
-        raise CatalogError(f"table {name} could not be given new columns: {error}") from error
+        raise CatalogError(
+            f"the columns of table {name} were changed by others: {error}"
+        ) from error
+    except (ResolveError, ValidationError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise AlreadyExistsError(
+            f"table {name} has a column of another type: {reason}; name another table"
+        ) from error
 
 
 def arrow_schema(metadata: TableMetadata) -> pa.Schema:

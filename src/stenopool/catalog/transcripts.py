@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from stenopool.model import UNSPACED_LANGUAGES
+from stenopool.asr.flags import flags_of
+from stenopool.model import UNSPACED_LANGUAGES, Segment, Span, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-PART_COLUMNS = ("unit", "last", "read_s", "storage_retries")
+PART_COLUMNS = ("unit", "last", "read_s", "storage_retries", "speech")
 """What a part has beside a row's columns."""
 
 NEEDED = frozenset({"path", "text", "segments", "error_class", "transcript_id", "run_id"})
@@ -26,7 +28,8 @@ def transcript_schema() -> pa.Schema:
 
     `text` is `""` for silence and NULL for a failure; then `error_class` and `error` say why.
     Times in `segments` count from the start of the recording, in seconds. `language` is that in
-    which most is said; a segment has its own, which is NULL in rows of older tables.
+    which most is said; a segment has its own, which is NULL in rows of older tables. From
+    `coverage` to `silence_phrases` they are those of `Flags`, NULL for a failure.
     """
     import pyarrow as pa
 
@@ -56,6 +59,11 @@ def transcript_schema() -> pa.Schema:
             ("duration_s", pa.float64()),
             ("speech_s", pa.float64()),
             ("segments", pa.list_(segment)),
+            ("coverage", pa.float64()),
+            ("avg_logprob", pa.float64()),
+            ("low_confidence_share", pa.float64()),
+            ("compression_ratio", pa.float64()),
+            ("silence_phrases", pa.int32()),
             ("warnings", pa.list_(pa.string())),
             ("error_class", pa.string()),
             ("error", pa.string()),
@@ -81,11 +89,13 @@ def part_schema() -> pa.Schema:
     """A row of `transcript_schema` for one unit of a recording, and what `PART_COLUMNS` say.
 
     `unit` counts from 0, `last` is set in the recording's last one, `read_s` is the part of
-    `wall_s` that went into reading, `storage_retries` how often storage was asked again.
+    `wall_s` that went into reading, `storage_retries` how often storage was asked again, `speech`
+    where the VAD heard speech (samples; NULL without VAD).
     """
     import pyarrow as pa
 
-    kinds = (pa.int32(), pa.bool_(), pa.float64(), pa.int32())
+    spans = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
+    kinds = (pa.int32(), pa.bool_(), pa.float64(), pa.int32(), spans)
     more = [pa.field(name, kind) for name, kind in zip(PART_COLUMNS, kinds, strict=True)]
     return pa.schema([*transcript_schema(), *more])
 
@@ -138,9 +148,7 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One row out of a recording's parts, in any order; a failure of one is the row's failure."""
     ordered = sorted(parts, key=lambda part: part["unit"])
     failures = [part for part in ordered if part["error_class"]]
-    row = dict((failures or ordered)[0])
-    for name in PART_COLUMNS:
-        del row[name]
+    row = {name: (failures or ordered)[0][name] for name in transcript_schema().names}
     row["attempts"] = max(part["attempts"] or 1 for part in ordered)
     row["wall_s"] = sum(part["wall_s"] for part in ordered)
     row["transcribed_at"] = max(part["transcribed_at"] for part in ordered)
@@ -154,4 +162,26 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row["speech_s"] = sum(part["speech_s"] for part in ordered)
     row["segments"] = [segment for part in ordered for segment in part["segments"]]
     row["text"] = join_text((one["text"], one["language"]) for one in row["segments"])
-    return row
+    unchecked = any(part["speech"] is None for part in ordered)
+    speech = None if unchecked else [span for part in ordered for span in part["speech"]]
+    return with_flags(row, speech)
+
+
+def with_flags(row: dict[str, Any], speech: Sequence[dict[str, int]] | None) -> dict[str, Any]:
+    """The row of a whole recording with its flags, and their warnings behind those it has.
+
+    Args:
+        row: has `segments`, `duration_s` and `warnings`.
+        speech: where the VAD heard speech in the recording, in samples; None without VAD.
+    """
+    spans = None if speech is None else [Span(**span) for span in speech]
+    flags = asdict(flags_of(segments_of(row), spans, row["duration_s"]))
+    return {**row, **flags, "warnings": [*row["warnings"], *flags["warnings"]]}
+
+
+def segments_of(row: dict[str, Any]) -> list[Segment]:
+    """The segments of a row, times from the start of the recording."""
+    return [
+        Segment(**values | {"words": tuple(Word(**word) for word in values.get("words") or ())})
+        for values in row["segments"] or ()
+    ]

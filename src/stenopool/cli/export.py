@@ -17,7 +17,6 @@ from stenopool.cli.options import AsJson, Overwrite, Where
 from stenopool.cli.table_rows import read_rows
 from stenopool.cli.transfers import Account, tell_account, transfer
 from stenopool.errors import AlreadyExistsError, InvalidNameError, InvalidOptionError
-from stenopool.model import Segment, Word
 from stenopool.settings import Settings
 
 if TYPE_CHECKING:
@@ -155,6 +154,7 @@ def same_bytes(place: Path, content: bytes) -> bool:
 def as_text(form: Form, row: dict[str, Any]) -> str:
     """A row in that form."""
     from stenopool import asr
+    from stenopool.catalog.transcripts import segments_of
 
     segments = segments_of(row)
     if form is Form.JSON:
@@ -166,14 +166,6 @@ def as_text(form: Form, row: dict[str, Any]) -> str:
         Form.TSV: asr.to_tsv,
     }[form]
     return write(segments)
-
-
-def segments_of(row: dict[str, Any]) -> list[Segment]:
-    """The segments of a row, times from the start of the recording."""
-    return [
-        Segment(**values | {"words": tuple(Word(**word) for word in values["words"] or ())})
-        for values in row["segments"] or ()
-    ]
 
 
 def tell_result(account: Account, found: Found, to: Path, *, as_json: bool) -> None:

@@ -206,7 +206,9 @@ def report_fields(report: dict[str, Any]) -> list[tuple[str, object]]:
     ]
     read_s, engine_s = console.clock(report["read_s"]), console.clock(report["engine_s"])
     read, written = console.size(report["read_bytes"]), console.size(report["written_bytes"])
+    warned = console.plural(report.get("warned", 0), "transcript")
     return [
+        ("warnings", f"on {warned}; the table's column warnings says why"),
         ("held up by", report["bottleneck"]),
         ("work", f"reading {read_s}, engines {engine_s} (of all workers together)"),
         ("speech", console.clock(report["speech_s"])),

@@ -67,7 +67,12 @@ def transcribe(
     word_timestamps: Annotated[
         bool, typer.Option("--word-timestamps", help="Times and probabilities for each word.")
     ] = False,
-    vad: Annotated[bool, typer.Option(help="Find silence and leave it out.")] = True,
+    vad: Annotated[
+        bool,
+        typer.Option(
+            help="Find silence and leave it out; otherwise nothing tells text from invention."
+        ),
+    ] = True,
     prompt: Annotated[
         str | None,
         typer.Option(
@@ -283,6 +288,9 @@ def show_result(record: RunRecord, *, as_json: bool = False) -> None:
     )
     if delivered := delivery_line(record):
         console.say(f"  {delivered}")
+    if warned := record.details.get("report", {}).get("warned", 0):
+        console.say(f"  {console.plural(warned, 'transcript')} not to be trusted blindly:")
+        console.say(f"  {warned_query(record)}")
     console.say(f"  {next_query(record)}")
     if record.failed and "destination" not in record.details:
         console.say(
@@ -310,6 +318,12 @@ def next_query(record: RunRecord) -> str:
     else:
         columns, rest = "path, text", " LIMIT 10"
     return f"stenopool sql 'SELECT {columns} FROM {record.target}{rest}'"  # noqa: S608 - only shown
+
+
+def warned_query(record: RunRecord) -> str:
+    """The command that shows which transcripts have warnings."""
+    chosen = f"FROM {record.target} WHERE array_size(warnings) > 0"
+    return f"stenopool sql 'SELECT path, warnings {chosen}'"
 
 
 def nothing_to_do(record: RunRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -27,10 +28,10 @@ from stenopool.storage import Storage, open_storage
 from stenopool.storage.retrying import PersistentReader, persistently, tries_again
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from stenopool.distributed.visibility import Place
-    from stenopool.model import Unit
+    from stenopool.model import Span, Unit
     from stenopool.settings import Settings
 
 UNIT_SCHEMA = pa.schema(
@@ -45,6 +46,7 @@ UNIT_SCHEMA = pa.schema(
         ("samples", pa.large_binary()),
         ("decoded_samples", pa.int64()),
         ("speech_samples", pa.int64()),
+        ("speech", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))),
         ("warnings", pa.list_(pa.string())),
         ("error_class", pa.string()),
         ("error", pa.string()),
@@ -54,7 +56,7 @@ UNIT_SCHEMA = pa.schema(
 )
 """One row a unit; a recording that cannot be read is one row with its error and no audio.
 
-`samples` are int16 at 16 kHz, the windows' audio one after another.
+`samples` are int16 at 16 kHz, the windows' audio one after another; `speech` is null without VAD.
 """
 
 RUN_FAILED = "run"
@@ -241,16 +243,22 @@ def unit_row(reference: dict[str, Any], unit: Unit, read_s: float) -> dict[str, 
         **reference,
         "unit": unit.index,
         "last": unit.last,
-        "windows": [{"start": span.start, "end": span.end} for span in unit.windows],
+        "windows": span_rows(unit.windows),
         "samples": unit.samples.tobytes(),
         "decoded_samples": unit.decoded_samples,
         "speech_samples": unit.speech_samples,
+        "speech": span_rows(unit.speech),
         "warnings": list(unit.warnings),
         "error_class": None,
         "error": None,
         "read_s": read_s,
         "storage_retries": 0,
     }
+
+
+def span_rows(spans: Sequence[Span] | None) -> list[dict[str, int]] | None:
+    """Spans as rows have them."""
+    return None if spans is None else [asdict(span) for span in spans]
 
 
 def failure_row(
@@ -265,6 +273,7 @@ def failure_row(
         "samples": b"",
         "decoded_samples": 0,
         "speech_samples": 0,
+        "speech": None,
         "warnings": [],
         "error_class": error.error_class,
         "error": str(error),

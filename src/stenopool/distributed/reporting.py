@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from stenopool.catalog import ObjectName
+from stenopool.catalog import ObjectName, tables
 from stenopool.catalog.ledger import write_files
 from stenopool.catalog.writing import TableWrite
 from stenopool.errors import StenopoolError
@@ -33,6 +33,10 @@ RUNS: Final = "RUNS"
 """The table of reports, in the schema of the run's own table."""
 
 
+NEEDED: Final = frozenset({"run_id", "state", "audio_s", "bottleneck", "longest"})
+"""Columns of every table of reports, whichever version made it."""
+
+
 @dataclass(kw_only=True)
 class Tally:
     """What is counted while a run goes on; seconds are of all workers together.
@@ -45,6 +49,7 @@ class Tally:
         speech_s: of audio, in which speech was found.
         read_bytes: of recordings that were read.
         written_bytes: of the table's files.
+        warned: recordings whose transcript has a warning.
         storage_retries: how often storage was asked again while recordings were read.
         nodes_lost: nodes that went while the run was under way.
         tries: recordings that were tried together (1), again one by one (2) and alone (3).
@@ -59,6 +64,7 @@ class Tally:
     speech_s: float = 0.0
     read_bytes: int = 0
     written_bytes: int = 0
+    warned: int = 0
     storage_retries: int = 0
     nodes_lost: int = 0
     tries: Counter[str] = field(default_factory=Counter)
@@ -90,7 +96,11 @@ class Tally:
         self.read_bytes += pc.sum(first["size_bytes"]).as_py() or 0
 
     def add_rows(self, rows: pa.Table) -> None:
-        """Look at whole rows for the longest and the slowest."""
+        """Look at whole rows for warnings, and for the longest and the slowest."""
+        import pyarrow.compute as pc
+
+        warned = pc.greater(pc.list_value_length(rows["warnings"]), 0)
+        self.warned += pc.sum(pc.and_(warned, pc.is_valid(rows["text"]))).as_py() or 0
         paths = rows["path"].to_pylist()
         self.longest = _top(self.longest, paths, rows["duration_s"].to_pylist())
         self.slowest = _top(self.slowest, paths, rows["wall_s"].to_pylist())
@@ -131,7 +141,7 @@ def report_schema() -> pa.Schema:
     texts = ("run_id", "state", "source", "target", "options", "error")
     counts = ("listed", "transcribed", "failed", "skipped", "tried_again", "tried_alone")
     numbers = ("audio_s", "speech_s", "wall_s", "speed", "read_s", "engine_s", "engine_capacity_s")
-    more = ("read_bytes", "written_bytes", "storage_retries", "nodes_lost")
+    more = ("read_bytes", "written_bytes", "warned", "storage_retries", "nodes_lost")
     return pa.schema(
         [
             *((name, pa.string()) for name in texts),
@@ -168,12 +178,13 @@ def keep_report(catalog: Catalog, target: ObjectName, record: RunRecord) -> None
     if name == target:
         return
     try:
-        catalog.create_table(name, report_schema(), if_not_exists=True, create_missing=True)
-        write = TableWrite(catalog, name, creates=False)
-        if write.schema.names != report_schema().names:
-            write.abandon()
+        schema = report_schema()
+        table = catalog.create_table(name, schema, if_not_exists=True, create_missing=True)
+        if NEEDED - set(table.schema().column_names):
             logger.warning("table %s is not one of reports; the report was not added", name)
             return
+        tables.add_columns(catalog.iceberg, name, schema)
+        write = TableWrite(catalog, name, creates=False)
         rows = pa.Table.from_pylist([report_row(record)], report_schema())
         write.commit(write_files(write.metadata, write.io, rows), override=False)
     except (StenopoolError, OSError) as error:

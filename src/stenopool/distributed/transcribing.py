@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from stenopool.asr import load_engine
 from stenopool.asr.languages import CLEARLY, FIRST_WINDOWS
-from stenopool.catalog.transcripts import join_text, main_language, part_schema
+from stenopool.catalog.transcripts import join_text, main_language, part_schema, with_flags
 from stenopool.distributed.confining import guard, limit_memory
 from stenopool.distributed.reading import RUN_FAILED
 from stenopool.errors import OutOfMemoryError, RecordingEngineError, RecordingError, StenopoolError
@@ -141,8 +141,8 @@ def part(work: Work, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[s
         heard: what the engine made of it.
         wall_s: how long that took (s), without the reading.
     """
-    return {
-        **{name: row[name] for name in (*IDENTITY, "error_class", "error")},
+    made = {
+        **{name: row[name] for name in (*IDENTITY, "speech", "error_class", "error")},
         **spoken_columns(row, heard),
         "duration_s": row["decoded_samples"] / SAMPLE_RATE,
         "speech_s": row["speech_samples"] / SAMPLE_RATE,
@@ -159,6 +159,9 @@ def part(work: Work, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[s
         "storage_retries": row["storage_retries"],
         "transcribed_at": datetime.now(UTC),
     }
+    is_recording = made["unit"] == 0 and made["last"] and made["error_class"] is None
+    # Those of a recording in several units are made when it is whole.
+    return with_flags(made, made["speech"]) if is_recording else made
 
 
 def unit_windows(row: dict[str, Any]) -> list[NDArray[np.float32]]:
