@@ -104,7 +104,7 @@ def test_a_unit_without_silence_ends_where_it_is_quietest(recording, speech):
     spoken = list(read_units(io.BytesIO(recording(voiced)), unit_s=40))
 
     for made in (units, spoken):
-        check_units(made, voiced, vad=made is units)
+        check_units(made, voiced, vad=made is spoken)
         cut = made[0].decoded_samples
         around = np.abs(voiced[cut - 160 : cut + 160].astype(int)).mean()
         assert around < np.abs(voiced.astype(int)).mean() / 3
