@@ -59,6 +59,7 @@ def windows_of(path):
     return found
 
 
+@pytest.mark.proof
 def test_words_of_the_demo_recordings_are_in_order_and_inside(engine):
     chosen = RECORDINGS if engine.name == "ctranslate2" else RECORDINGS[::SHOWN]
     windows = [window for path in chosen for window in windows_of(path)]

@@ -50,7 +50,7 @@ def heard(transcribed, folder, sounds, seconds, **options):
     return transcribed(folder, **options)
 
 
-@pytest.mark.parametrize("seconds", [1, 12, pytest.param(120, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1, 12, pytest.param(120, marks=pytest.mark.proof)])
 def test_nothing_is_invented_in_silence_noise_tones_and_music(transcribed, tmp_path, seconds):
     rows = heard(transcribed, tmp_path, SOUNDS, seconds)
     assert set(rows) == set(SOUNDS)
