@@ -51,6 +51,7 @@ def test_a_run_says_before_it_starts_that_its_cluster_is_not_there(fails, files)
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 @pytest.mark.timeout(300)
 def test_a_cluster_from_start_to_end(steno, process, fails):
     up = process("cluster", "up", "calls", "--cpus", "2", "--gpus", "1", "--max-nodes", "2")

@@ -7,14 +7,21 @@ from urllib.parse import urlsplit
 
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
+import ray.data
 
+import stenopool
 from distributed.conftest import AUDIO, speech, write_wav
 from stenopool.catalog import open_catalog
+from stenopool.catalog.transcripts import transcript_schema
 from stenopool.distributed.delivering import Delivery
 from stenopool.errors import InvalidOptionError, NotFoundError, RunFailedError
 
 pytestmark = pytest.mark.integration
+
+FLAGS = {"coverage", "avg_logprob", "low_confidence_share", "compression_ratio", "silence_phrases"}
+"""Columns that the first versions had not."""
 
 
 @pytest.fixture
@@ -105,6 +112,22 @@ def test_each_row_is_delivered_once(run, settings, rows, digits, destination):
     assert len(destination.seen()) == 4
     assert "s3cret" not in str(replacing)
     assert rows(f"SELECT count(*) FROM {first.target}") == [(4,)]
+
+
+@pytest.mark.proof
+def test_rows_go_beside_those_that_an_older_version_brought(run, digits, destination):
+    newest = transcript_schema()
+    older = pa.schema([field for field in newest if field.name not in FLAGS])
+    said = newest.field("segments").type.value_type
+    at = older.get_field_index("segments")
+    without = pa.struct([field for field in said if field.name != "language"])
+    older = older.set(at, pa.field("segments", pa.list_(without)))
+    row = {"transcript_id": "0" * 32, "run_id": "older", "path": "old.wav", "segments": []}
+    stenopool.write(ray.data.from_arrow(pa.Table.from_pylist([row], older)), destination.to)
+
+    assert run(digits, destination.to).details["delivered"] == 3
+    assert len(destination.seen()) == 4
+    assert ("0" * 32, "older", "old.wav") in destination.seen()
 
 
 @pytest.mark.proof

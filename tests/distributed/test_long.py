@@ -61,6 +61,7 @@ def miscounted(recording, row_of, path, unit_s):
     return found.deletions + found.insertions
 
 
+@pytest.mark.proof
 def test_words_beside_seams_are_read_and_read_once(row_of, tmp_path):
     """Units of a breath, because the demo model loses its place among more than a few digits."""
     recordings = [spoken(seed, 24, (0.3, 1.0)) for seed in (4, 6)]

@@ -5,7 +5,7 @@ DELIVERIES. What that table has and the destination does not is delivered whenev
 destination ends, so that a delivery that failed is made up for by the same command. Rows are the
 same where `transcript_id` is: PostgreSQL and Snowflake leave out those that they have in the
 transaction that adds the rows, and a folder is written only while it still shows what was
-compared.
+compared. What an older version of this program delivered to is given the columns that it lacks.
 """
 
 from __future__ import annotations
@@ -133,13 +133,14 @@ class Delivery:
 
     def _sink(self, *, overwrite: bool, expected: Collection[str] | None = None) -> PartsDatasink:
         if self._kind == "folder":
-            return open_folder(self._to, overwrite=overwrite, expected=expected)
+            return open_folder(self._to, overwrite=overwrite, expected=expected, add_columns=True)
         return self._keyed(overwrite=overwrite)
 
     def _keyed(self, *, overwrite: bool) -> DatabaseDatasink:
         if self._kind == "snowflake":
-            return open_snowflake(self._to, overwrite=overwrite, key=KEY.upper())
-        return open_postgres(self._to, overwrite=overwrite, key=KEY)
+            key = KEY.upper()
+            return open_snowflake(self._to, overwrite=overwrite, key=key, add_columns=True)
+        return open_postgres(self._to, overwrite=overwrite, key=KEY, add_columns=True)
 
 
 def _table_name(shown: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pyarrow as pa
@@ -172,7 +173,7 @@ def test_a_table_that_is_there_keeps_its_types_and_defaults(rows, place):
         ({"id": [1], "word": [2]}, r"column 'word' is of type text, .* int64"),
         ({"id": ["x"], "word": ["a"]}, r"column 'id' is of type bigint, .* string"),
         ({"id": [1]}, r"no column 'word'"),
-        ({"id": [1], "word": ["a"], "x": [1]}, r"no column for its '\"x\"'"),
+        ({"id": [1], "word": ["a"], "x": [1]}, r"no column for its 'x'"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_before_any_task(rows, staging, place, values, message):
@@ -225,6 +226,40 @@ def test_a_key_says_which_rows_are_there_already(rows, place):
     sink = open_postgres(place("t"), key="id", overwrite=True)
     assert write_here(sink, table(1, 4, word="c")) == 2
     assert sorted(rows("SELECT * FROM t")) == [("k1", "c"), ("k2", "a"), ("k3", "b"), ("k4", "c")]
+
+
+def test_a_table_that_lacks_columns_is_given_them_where_that_is_asked_for(rows, place):
+    older = pa.table({"id": ["k1"]})
+    newer = pa.table({"id": ["k1", "k2"], "A word": ["a", "b"], "parts": [["x"], ["y"]]})
+    write_here(open_postgres(place("t"), key="id"), older)
+    with pytest.raises(InvalidOptionError, match="no column for its"):
+        write_here(open_postgres(place("t"), key="id"), newer)
+    growing = {"key": "id", "add_columns": True}
+    open_postgres(place("t"), **growing).check(newer.schema)
+    assert rows("SELECT * FROM t") == [("k1",)]
+    assert write_here(open_postgres(place("t"), **growing), newer) == 1
+    assert sorted(rows("SELECT * FROM t")) == [("k1", None, None), ("k2", "b", ["y"])]
+    assert write_here(open_postgres(place("t"), **growing, overwrite=True), newer) == 2
+    assert sorted(rows("SELECT * FROM t")) == [("k1", "a", ["x"]), ("k2", "b", ["y"])]
+
+
+def test_columns_that_only_the_owner_may_add_are_named_before_there_are_rows(rows, place):
+    rows("CREATE TABLE t (id text)")
+    name = f"other_{uuid4().hex[:8]}"
+    rows(f"CREATE ROLE {name} LOGIN")
+    try:
+        rows(f"GRANT ALL ON SCHEMA {place('t').split('/')[-2]} TO {name}")
+        rows(f"GRANT ALL ON t TO {name}")
+        parts = urlsplit(place("t"))
+        theirs = parts._replace(netloc=f"{name}@{parts.netloc.rpartition('@')[2]}").geturl()
+        sink = open_postgres(theirs, key="id", add_columns=True)
+        sink.check(pa.schema([("id", pa.string())]))
+        wanted = r'ALTER TABLE ".*"."t" ADD COLUMN "n" bigint, ADD COLUMN "word" text'
+        with pytest.raises(AccessDeniedError, match=wanted):
+            sink.check(pa.schema([("id", pa.string()), ("n", pa.int64()), ("word", pa.string())]))
+    finally:
+        rows(f"DROP OWNED BY {name}")
+        rows(f"DROP ROLE {name}")
 
 
 def test_a_dataset_without_rows_empties_a_table_and_makes_none(ray_cluster, rows, place):

@@ -125,6 +125,19 @@ def test_a_key_says_which_rows_are_there_already(rows):
     assert sorted(rows("SELECT * FROM t")) == [("k1", "c"), ("k2", "a"), ("k3", "b"), ("k4", "c")]
 
 
+def test_a_table_that_lacks_columns_is_given_them_where_that_is_asked_for(rows):
+    older, newer = pa.table({"id": ["k1"]}), pa.table({"id": ["k1", "k2"], "word": ["a", "b"]})
+    write_here(sink(key="ID"), older)
+    with pytest.raises(InvalidOptionError, match="no column for its 'word'"):
+        write_here(sink(key="ID"), newer)
+    sink(key="ID", add_columns=True).check(newer.schema)
+    assert rows("SELECT * FROM t") == [("k1",)]
+    assert write_here(sink(key="ID", add_columns=True), newer) == 1
+    assert sorted(rows("SELECT * FROM t")) == [("k1", None), ("k2", "b")]
+    assert write_here(sink(key="ID", add_columns=True, overwrite=True), newer) == 2
+    assert sorted(rows("SELECT * FROM t")) == [("k1", "a"), ("k2", "b")]
+
+
 def test_a_write_that_fails_in_its_transaction_leaves_the_old_rows(rows, monkeypatch):
     write_here(sink(), pa.table({"id": [1]}))
     late = sink(overwrite=True)

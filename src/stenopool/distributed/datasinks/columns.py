@@ -150,6 +150,23 @@ def fit(rows: pa.Table, schema: pa.Schema, target: str) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+def grown(schema: pa.Schema, rows: pa.Schema) -> pa.Schema:
+    """A table's columns, and those of rows that it lacks, inside of structs and lists too.
+
+    A column of both keeps the table's type, or takes that of the rows where all that the table
+    holds has a place in it.
+    """
+    fields = [
+        field.with_type(rows.field(field.name).type)
+        if field.name in rows.names
+        and not fits(rows.field(field.name).type, field.type)
+        and fits(field.type, rows.field(field.name).type)
+        else field
+        for field in schema
+    ]
+    return pa.schema([*fields, *(field for field in rows if field.name not in schema.names)])
+
+
 def _matched(names: list[str], schema: pa.Schema, target: str) -> dict[str, int]:
     """The place in `names` of each of the table's columns."""
     found: dict[str, int] = {}
@@ -163,12 +180,17 @@ def _matched(names: list[str], schema: pa.Schema, target: str) -> dict[str, int]
     missing = [name for name in schema.names if name not in found]
     if missing or extra:
         faults = [f"it has no column {name!r} of the table" for name in missing]
-        faults += [f"the table has no column for its {name!r}" for name in extra]
+        faults += [f"the table has no column for its {_bare(name)!r}" for name in extra]
         raise InvalidOptionError(
             f"table {target}: the dataset does not fit: {'; '.join(faults)}. "
             f"The table's columns are {', '.join(schema.names)}"
         )
     return found
+
+
+def _bare(name: str) -> str:
+    """A name without the double quotes that `kept` put around it."""
+    return name.strip('"')
 
 
 def _column_named(name: str, schema: pa.Schema) -> str | None:
@@ -185,7 +207,7 @@ def _column_named(name: str, schema: pa.Schema) -> str | None:
 def _cast(column: pa.ChunkedArray, field: pa.Field, target: str, name: str) -> pa.ChunkedArray:
     wrong = (
         f"table {target}: column {field.name!r} is of type {_said(field.type)}, and the dataset's "
-        f"{name!r} of type {_said(column.type)}, which does not fit"
+        f"{_bare(name)!r} of type {_said(column.type)}, which does not fit"
     )
     if not fits(column.type, field.type):
         raise InvalidOptionError(wrong)

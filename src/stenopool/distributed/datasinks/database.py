@@ -24,13 +24,18 @@ class DatabaseDatasink(PartsDatasink):
         key: a column, as the database keeps it, that says which rows are the same. Then rows that
             are there already stay and are not doubled, or, with `overwrite`, those alone are
             replaced.
+        add_columns: whether a table that is there is given the columns of the dataset that it
+            lacks; rows that are there have NULL in them.
     """
 
-    def __init__(self, *, overwrite: bool, create_missing: bool, key: str | None) -> None:
+    def __init__(
+        self, *, overwrite: bool, create_missing: bool, key: str | None, add_columns: bool
+    ) -> None:
         super().__init__()
         self._overwrite = overwrite
         self._create_missing = create_missing
         self._key = key
+        self._add_columns = add_columns
         self._connection: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -73,6 +78,7 @@ class DatabaseDatasink(PartsDatasink):
 
         Raises:
             InvalidOptionError: a column is missing or one too many, or does not fit its type.
+            AccessDeniedError: columns are to be added, and this user may not.
         """
 
     @abstractmethod

@@ -85,6 +85,7 @@ def open_folder(
     overwrite: bool = False,
     create_missing: bool = True,
     expected: Collection[str] | None = None,
+    add_columns: bool = False,
 ) -> FolderDatasink:
     """The datasink of a folder: JSON lines where its name ends in `.jsonl`, else Parquet."""
     from stenopool.distributed.datasinks.folder import FolderDatasink
@@ -95,11 +96,17 @@ def open_folder(
         overwrite=overwrite,
         create_missing=create_missing,
         expected=expected,
+        add_columns=add_columns,
     )
 
 
 def open_postgres(
-    to: str, *, overwrite: bool = False, create_missing: bool = True, key: str | None = None
+    to: str,
+    *,
+    overwrite: bool = False,
+    create_missing: bool = True,
+    key: str | None = None,
+    add_columns: bool = False,
 ) -> PostgresDatasink:
     """The datasink of a table of PostgreSQL.
 
@@ -114,12 +121,21 @@ def open_postgres(
             "PostgreSQL needs a part that is not installed; run: pip install 'stenopool[postgres]'"
         ) from error
     return PostgresDatasink(
-        read_url(to), overwrite=overwrite, create_missing=create_missing, key=key
+        read_url(to),
+        overwrite=overwrite,
+        create_missing=create_missing,
+        key=key,
+        add_columns=add_columns,
     )
 
 
 def open_snowflake(
-    to: str, *, overwrite: bool = False, create_missing: bool = True, key: str | None = None
+    to: str,
+    *,
+    overwrite: bool = False,
+    create_missing: bool = True,
+    key: str | None = None,
+    add_columns: bool = False,
 ) -> SnowflakeDatasink:
     """The datasink of a table of a Snowflake account.
 
@@ -135,5 +151,9 @@ def open_snowflake(
             "pip install 'stenopool[snowflake]'"
         ) from error
     return SnowflakeDatasink(
-        read_url(to), overwrite=overwrite, create_missing=create_missing, key=key
+        read_url(to),
+        overwrite=overwrite,
+        create_missing=create_missing,
+        key=key,
+        add_columns=add_columns,
     )

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stenopool.distributed.datasinks.columns import fit, table_schema
+from stenopool.distributed.datasinks.columns import fit, grown, table_schema
 from stenopool.distributed.datasinks.json_values import json_text, rows_of
 from stenopool.distributed.datasinks.parts import Part, PartsDatasink
 from stenopool.distributed.datasinks.swapping import alone_in, exchange, is_held, take
@@ -53,8 +53,8 @@ class FolderDatasink(PartsDatasink):
     added must fit the columns that the folder has. In JSON lines, dates and times are ISO 8601,
     bytes base64, decimals text, NaN and infinities null; rows need not fit older ones.
 
-    DuckDB reads `NAME/**/*.parquet`, pyarrow and pandas `NAME`, Spark `NAME` with the option
-    `recursiveFileLookup`.
+    DuckDB reads `NAME/**/*.parquet` (with `union_by_name` where columns were added), pyarrow and
+    pandas `NAME`, Spark `NAME` with the option `recursiveFileLookup`.
 
     Args:
         folder: its path; every node must see it.
@@ -63,6 +63,8 @@ class FolderDatasink(PartsDatasink):
         create_missing: whether the folder is made where it is missing.
         expected: names of the writes that the folder is to show until this one is shown; None for
             any. Where it shows others then, nothing is written.
+        add_columns: whether rows that are added to Parquet files may have columns, and fields of
+            structs, that the older files lack.
 
     Raises:
         InvalidNameError: the path has no name, as `/`.
@@ -76,6 +78,7 @@ class FolderDatasink(PartsDatasink):
         overwrite: bool = False,
         create_missing: bool = True,
         expected: Collection[str] | None = None,
+        add_columns: bool = False,
     ) -> None:
         super().__init__()
         self._folder = Path(os.path.realpath(Path(folder).expanduser()))
@@ -86,6 +89,7 @@ class FolderDatasink(PartsDatasink):
         self._create_missing = create_missing
         self._name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self._expected = None if expected is None else set(expected)
+        self._add_columns = add_columns
         self._lock: IO[str] | None = None
 
     def __str__(self) -> str:
@@ -148,6 +152,7 @@ class FolderDatasink(PartsDatasink):
             there = None if self._overwrite else _columns_of(self._folder)
         columns = None if schema is None else table_schema(schema, str(self))
         if there is not None and columns is not None and schema is not None:
+            there = grown(there, columns) if self._add_columns else there
             fit(schema.empty_table(), there, str(self))
         return there or columns
 

@@ -158,12 +158,17 @@ class PostgresDatasink(DatabaseDatasink):
         overwrite: bool = False,
         create_missing: bool = True,
         key: str | None = None,
+        add_columns: bool = False,
     ) -> None:
-        super().__init__(overwrite=overwrite, create_missing=create_missing, key=key)
+        super().__init__(
+            overwrite=overwrite, create_missing=create_missing, key=key, add_columns=add_columns
+        )
         self._table = table
         self._staging = f"{_STAGING}{uuid4().hex[:16]}"
         self._schema: str | None = table.schema
         self._made: list[PostgresColumn] = []
+        self._added: list[PostgresColumn] = []
+        self._is_owner = False
 
     def __str__(self) -> str:
         return str(self._table)
@@ -199,6 +204,9 @@ class PostgresDatasink(DatabaseDatasink):
         self, schema: pa.Schema, made: pa.Schema, columns: Sequence[PostgresColumn]
     ) -> pa.Schema:
         wanted = [one for one in columns if one.name in made.names or not one.has_default]
+        if self._add_columns:
+            self._added = self._lacking(made, columns)
+            wanted += self._added
         by_name = {one.name: one for one in wanted}
         fields = []
         for field_, own in zip(made, schema, strict=True):
@@ -219,6 +227,17 @@ class PostgresDatasink(DatabaseDatasink):
         fit(schema.empty_table(), taken_schema, str(self))
         self._made = [by_name[one.name] for one in fields]
         return taken_schema
+
+    def _lacking(self, made: pa.Schema, columns: Sequence[PostgresColumn]) -> list[PostgresColumn]:
+        known = {one.name for one in columns}
+        lacking = [PostgresColumn(f.name, made_type(f.type)) for f in made if f.name not in known]
+        if lacking and not self._is_owner:
+            words = ", ".join(f"ADD COLUMN {kept(one.name)} {one.type}" for one in lacking)
+            raise AccessDeniedError(
+                f"table {self} lacks columns that only its owner may add; let them run: "
+                f"ALTER TABLE {kept(self._known_schema)}.{kept(self._table.table)} {words}"
+            )
+        return lacking
 
     def _write_part(self, name: str, tables: Iterable[pa.Table]) -> int:
         rows = 0
@@ -261,6 +280,12 @@ class PostgresDatasink(DatabaseDatasink):
                     )
                 connection.execute(
                     sql.SQL("CREATE TABLE {} ({})").format(self._target, _definitions(self._made))
+                )
+            for column in self._added:
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(
+                        self._target, _definitions([column])
+                    )
                 )
             # Readers go on; a statement after the lock sees what other writers have committed.
             connection.execute(
@@ -311,7 +336,8 @@ class PostgresDatasink(DatabaseDatasink):
         if schema.fetchone() is None:
             raise NotFoundError(f"{self}: schema {name!r} does not exist; create it first")
         found = connection.execute(
-            "SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "SELECT c.oid, c.relkind, pg_has_role(c.relowner, 'USAGE') FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace "
             "WHERE n.nspname = %s AND c.relname = %s",
             [name, self._table.table],
         ).fetchone()
@@ -321,6 +347,7 @@ class PostgresDatasink(DatabaseDatasink):
             return None
         if found[1] not in ("r", "p"):
             raise InvalidNameError(f"{self} is no table; name a table, or a new one")
+        self._is_owner = bool(found[2])
         rows = connection.execute(_COLUMNS, [found[0]])
         return [PostgresColumn(name, kind, bool(default)) for name, kind, default in rows]
 

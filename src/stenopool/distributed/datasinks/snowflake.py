@@ -113,7 +113,7 @@ class SnowflakeDatasink(DatabaseDatasink):
     and COPYs in the files of the attempts that were reported. The stage goes at the end; one that
     a dead write has left goes with the first write into the schema a week later. A table that is
     made comes to be before the transaction, since the account commits before each CREATE: a write
-    that fails there leaves an empty table.
+    that fails there leaves an empty table. So it is with columns that are added.
 
     Names fold to upper case unless they stand in double quotes. Columns must be the table's, all
     of them and no other. A table that is made gets `NUMBER(38,0)`, `NUMBER(p,s)`, `FLOAT`,
@@ -137,13 +137,17 @@ class SnowflakeDatasink(DatabaseDatasink):
         overwrite: bool = False,
         create_missing: bool = True,
         key: str | None = None,
+        add_columns: bool = False,
         connect: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__(overwrite=overwrite, create_missing=create_missing, key=key)
+        super().__init__(
+            overwrite=overwrite, create_missing=create_missing, key=key, add_columns=add_columns
+        )
         self._table = table
         self._connect = connect
         self._write = f"{_STAGE}{uuid4().hex[:16].upper()}"
         self._exists = False
+        self._added: list[str] = []
 
     def __str__(self) -> str:
         return str(self._table)
@@ -171,6 +175,10 @@ class SnowflakeDatasink(DatabaseDatasink):
     ) -> pa.Schema:
         own = {folded(one.name): one.type for one in schema}
         types = {one.name: one.type for one in made}
+        if self._add_columns:
+            lacking = {name: made_type(kind) for name, kind in types.items() if name not in columns}
+            self._added = [f"{kept(name)} {kind}" for name, kind in lacking.items()]
+            columns = {**columns, **lacking}
         fields = []
         for name, kind in columns.items():
             taken = pa.null() if name not in own else accepted_type(kind, own[name], types[name])
@@ -204,6 +212,8 @@ class SnowflakeDatasink(DatabaseDatasink):
             connection = self._connection
             if not self._exists:
                 self._create(connection)
+            for column in self._added:
+                _run(connection, f"ALTER TABLE {self._target} ADD COLUMN IF NOT EXISTS {column}")
             if self._key is not None and parts:
                 return self._merge(connection, parts)
             with _transaction(connection):
