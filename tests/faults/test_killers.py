@@ -6,10 +6,11 @@ import json
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from distributed.conftest import speech, write_wav
-from faults.conftest import SAME, clips, ends, loud
+from faults.conftest import SAME, clips, ends, loud, wait_until
 from stenopool.errors import RunFailedError
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -42,6 +43,37 @@ def test_recordings_that_crash_hang_or_eat_the_reader_are_rows_and_the_rest_is_d
     assert len(found) == 33
     assert all(row[0] for path, row in found.items() if not row[-1])
     assert "1 crashed, 1 out_of_memory, 1 timed_out" in said
+
+
+@pytest.mark.proof
+def test_a_run_whose_first_workers_die_goes_on(command, rows, folder):
+    # Guard: `RAY_prestart_worker_first_driver`, without which Ray's start never ends.
+    clips(folder, 3)
+    run = command(
+        "transcribe", folder, "--to", "T", "--engine", "fake", "--model", "fake", "--no-vad",
+        RAY_worker_register_timeout_seconds="5",  # a minute, until Ray starts others
+    )  # fmt: skip
+
+    def first_workers_are_dead():
+        workers = [
+            one for one in psutil.Process(run.pid).children(recursive=True) if is_worker(one)
+        ]
+        for worker in workers:
+            worker.kill()
+        return bool(workers)
+
+    wait_until(first_workers_are_dead, "a worker of Ray's")
+    ends(run)
+    assert rows("SELECT count(*), count(error) FROM t") == [(3, 0)]
+
+
+def is_worker(process):
+    """Whether a process is a worker of Ray's that does not run anything yet."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return any(word.endswith("default_worker.py") for word in words[1:3])
 
 
 @pytest.mark.proof

@@ -140,7 +140,7 @@ def start_ray(address: str | None) -> None:
         own = {"address": dialled(address)}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # bare ones too, such as that of a node that does not come up
         raise RunFailedError(f"Ray did not start: {error}; `stenopool doctor` says more") from error
 
 

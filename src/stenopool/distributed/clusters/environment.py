@@ -20,6 +20,9 @@ RAY_ENVIRONMENT: Final = {
     # Ray's own is a second, after which a reading task of a few clips would wait for a new
     # process, which takes longer to start than the task takes.
     "RAY_idle_worker_killing_time_threshold_ms": "30000",
+    # Otherwise the first driver waits for the node's first workers, and for ever where one of them
+    # dies or is slow (ray-project/ray#40131); so it goes on, and Ray starts others after a minute.
+    "RAY_prestart_worker_first_driver": "0",
     # A thread's own heap is of 64 MB at most, which CTranslate2's larger blocks outgrow; in the one
     # heap of all threads they find the memory of those before. See `asr.ctranslate2`.
     "MALLOC_ARENA_MAX": "1",
