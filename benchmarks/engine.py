@@ -34,6 +34,8 @@ import psutil
 from engine_contenders import CONTENDERS, cores
 from run import PeakMemory, cpu_name
 
+from stenopool.distributed.clusters.environment import RAY_ENVIRONMENT
+
 SHAPES = ("tiny", "base")
 TOKENS = {"clips": 25, "hour": 100}
 """Tokens of a window's text, timestamps and end among them, by load."""
@@ -228,6 +230,9 @@ def measure(who: str, load: str, place: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--measure", who, load, str(place)]
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"STENOPOOL_HOME": home}
+        if who.startswith("stenopool"):
+            # Our engines live in processes of Ray's, which get this; peers run as people run them.
+            environment["MALLOC_ARENA_MAX"] = RAY_ENVIRONMENT["MALLOC_ARENA_MAX"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
             peak = PeakMemory(child.pid)
             text, _ = child.communicate()
@@ -295,7 +300,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.perf_counter() - started
 
 
-def environment() -> dict[str, Any]:
+def environment(script: str = "engine.py") -> dict[str, Any]:
     """What the figures were taken with."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -304,7 +309,7 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             continue
     return {
-        "command": shlex.join(["benchmarks/engine.py", *sys.argv[1:]]),
+        "command": shlex.join([f"benchmarks/{script}", *sys.argv[1:]]),
         "machine": {
             "cpu": cpu_name(),
             "cores": cores(),

@@ -31,7 +31,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def ours(engine_name: str) -> Callable[[Path], Transcribe]:
+def ours(engine_name: str, **more: str) -> Callable[[Path], Transcribe]:
     """Our engine in this process: files are read and cut by as many threads as there are cores."""
 
     def make(model: Path) -> Transcribe:
@@ -39,7 +39,8 @@ def ours(engine_name: str) -> Callable[[Path], Transcribe]:
         from stenopool.model import TranscribeOptions
         from stenopool.settings import Settings
 
-        options = TranscribeOptions(engine=engine_name, model=str(model.resolve()), language="en")
+        name = str(model.resolve())
+        options = TranscribeOptions(engine=engine_name, model=name, language="en", **more)
         engine = load_engine(options, Settings.from_env(), device="cpu", threads=cores())
 
         def transcribe(paths: list[Path]) -> list[str]:
@@ -264,6 +265,9 @@ class Contender:
 
 CONTENDERS = {
     "stenopool ctranslate2": Contender(ours("ctranslate2"), "ctranslate2"),
+    "stenopool ctranslate2, short contexts": Contender(
+        ours("ctranslate2", short_clips="context"), "ctranslate2"
+    ),
     "stenopool run": Contender(our_run, "ctranslate2"),
     "stenopool torch": Contender(ours("torch"), "transformers", slow=True),
     "faster-whisper batched": Contender(faster_whisper_batched, "ctranslate2"),

@@ -178,6 +178,7 @@ class OptionValues(TypedDict, total=False):
     prompt: str | None
     languages: Sequence[str]
     hotwords: str | None
+    short_clips: Literal["context", "pack"] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,6 +199,10 @@ class TranscribeOptions:
         hotwords: names and terms that are to become likelier, such as `Stenopool, Iceberg`; they
             stand before each window, in front of the prompt. Both are cut to what leaves half of
             the model's context to the transcript: the first hotwords stay, then the prompt's end.
+        short_clips: how clips that are much shorter than 30 s spare work; None fills each up to
+            30 s, as the models were trained. `context`: the encoder sees the clip and 2 s more.
+            `pack`: several share a window (`stenopool.asr.packing`); needs `language`. Both may
+            change words: compare on recordings of yours (`stenopool transcribe --sample`).
 
     Raises:
         InvalidOptionError: a value is out of its range, or two do not go together.
@@ -212,6 +217,7 @@ class TranscribeOptions:
     prompt: str | None = None
     languages: Sequence[str] = ()
     hotwords: str | None = None
+    short_clips: Literal["context", "pack"] | None = None
 
     def __post_init__(self) -> None:
         if self.task not in ("transcribe", "translate"):
@@ -224,6 +230,13 @@ class TranscribeOptions:
             raise InvalidOptionError("the language is empty; leave it out to have it detected")
         if self.hotwords is not None and not self.hotwords.strip():
             raise InvalidOptionError("the hotwords are empty; leave them out")
+        if self.short_clips not in (None, "context", "pack"):
+            raise InvalidOptionError(f"short_clips '{self.short_clips}' is not context or pack")
+        if self.short_clips == "pack" and self.language is None:
+            raise InvalidOptionError(
+                "clips of one language share a window, so packing needs to know it; name the "
+                "language, or take short_clips 'context'"
+            )
         self._settle_languages()
 
     def _settle_languages(self) -> None:
@@ -249,7 +262,7 @@ class TranscribeOptions:
         return json.dumps(_counting(self), sort_keys=True, ensure_ascii=False)
 
 
-_LATER: Final = frozenset({"languages", "hotwords"})
+_LATER: Final = frozenset({"languages", "hotwords", "short_clips"})
 """Options that came when there were transcripts: those made without them keep their keys."""
 
 

@@ -35,6 +35,8 @@ def test_unknown_engine_is_named_with_those_there_are(act, settings):
         ({"engine": "pocketsphinx", "task": "translate"}, InvalidOptionError, "cannot translate"),
         ({"engine": "pocketsphinx", "prompt": "So:"}, InvalidOptionError, "takes no prompt"),
         ({"engine": "pocketsphinx", "hotwords": "Stenopool"}, InvalidOptionError, "no hotwords"),
+        ({"engine": "pocketsphinx", "short_clips": "context"}, InvalidOptionError, "spare no work"),
+        ({"engine": "torch", "short_clips": "context"}, InvalidOptionError, "encodes 30 s always"),
         ({"engine": "fake", "model": "fake:fly"}, InvalidOptionError, "cannot 'fly'"),
         ({"engine": "fake", "model": "fake:slow=much"}, InvalidOptionError, "slow=much"),
     ],
@@ -49,6 +51,8 @@ def test_what_cannot_be_done_is_said_with_the_next_step(act, options, error, say
     [
         TranscribeOptions(model="demo", language="de", task="translate"),
         TranscribeOptions(model="demo", languages=("en", "zh"), hotwords="Stenopool"),
+        TranscribeOptions(model="demo", language="en", short_clips="pack"),
+        TranscribeOptions(model="demo", short_clips="context"),
         TranscribeOptions(engine="pocketsphinx", language="en"),
         TranscribeOptions(engine="pocketsphinx", languages=("en",)),
         TranscribeOptions(engine="fake", model="fake:empty"),

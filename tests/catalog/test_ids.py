@@ -59,9 +59,10 @@ def test_the_id_of_a_recording_is_made_of_all_that_names_its_text():
         {},
         {"prompt": '"', "language": "de"},
         {"languages": ("en", "de"), "hotwords": "ä"},
+        {"short_clips": "context"},
     ):
         chosen = asdict(TranscribeOptions(**options))
-        later = {"languages", "hotwords"} - options.keys()
+        later = {"languages", "hotwords", "short_clips"} - options.keys()
         chosen = {name: value for name, value in chosen.items() if name not in {"model", *later}}
         identity = ['@A.B.C/ä"\udce9.wav', 5, "e", "r", chosen]
         text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
@@ -76,6 +77,14 @@ def test_ids_from_before_there_were_more_options_stay_what_they_were():
 
 
 def test_a_newer_option_that_is_set_gives_another_id():
-    options = ({}, {"languages": ("en",)}, {"languages": ("en", "de")}, {"hotwords": "ä"})
-    assert len({id_with(**one) for one in options}) == 4
+    options = (
+        {},
+        {"languages": ("en",)},
+        {"languages": ("en", "de")},
+        {"hotwords": "ä"},
+        {"short_clips": "context"},
+        {"language": "en"},
+        {"language": "en", "short_clips": "pack"},
+    )
+    assert len({id_with(**one) for one in options}) == len(options)
     assert id_with(languages=("de", "en")) == id_with(languages=["en", "de"])

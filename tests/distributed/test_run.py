@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from distributed.conftest import AUDIO, speech, write_wav
 from stenopool.catalog import open_catalog, parse_name
 from stenopool.catalog.ledger import Ledger
+from stenopool.distributed.reading import UNIT_SCHEMA
+from stenopool.distributed.transcribing import Transcriber, Work
 from stenopool.errors import AlreadyExistsError, NotFoundError, RunBusyError, RunFailedError
-from stenopool.model import SAMPLE_RATE
+from stenopool.model import SAMPLE_RATE, ModelInfo, TranscribeOptions
 from stenopool.storage import open_storage
 
 pytestmark = pytest.mark.integration
@@ -214,6 +218,39 @@ def test_each_segment_says_in_which_language_it_is(run, rows, folder):
     assert len(found) > 4
     assert len(set(found)) > 1  # the engine made for tests hears one in each window
     assert language in found
+
+
+@pytest.mark.parametrize("short_clips", ["context", "pack"])
+def test_words_are_read_alike_where_short_clips_spare_work(run, rows, digits, short_clips):
+    demo = {"model": "demo", "engine": "ctranslate2", "language": "en"}
+    run(digits, **demo)
+    run(digits, "SHORT", short_clips=short_clips, **demo)
+    texts = "SELECT path, text FROM {} ORDER BY path"
+    assert rows(texts.format("short")) == rows(texts.format("t"))
+    [(options,)] = rows("SELECT DISTINCT options FROM short")
+    assert json.loads(options)["short_clips"] == short_clips
+
+
+def test_clips_of_one_language_share_windows_where_that_is_asked_for(settings):
+    options = TranscribeOptions(model="fake", engine="fake", language="en", short_clips="pack")
+    model = ModelInfo(name="fake", revision="r")
+    work = Work(run_id="r", source="s", options=options, settings=settings, model=model)
+    transcriber, heard = Transcriber(work), []
+    transcribe = transcriber._engine.transcribe
+
+    def noting(windows, *more):
+        heard.append(len(windows))
+        return transcribe(windows, *more)
+
+    transcriber._engine.transcribe = noting
+    clip = dict.fromkeys(UNIT_SCHEMA.names) | {
+        "unit": 0, "last": True, "windows": [{"start": 0, "end": 4 * SAMPLE_RATE}], "warnings": [],
+        "decoded_samples": 4 * SAMPLE_RATE, "speech_samples": 4 * SAMPLE_RATE, "read_s": 0.0,
+    }  # fmt: skip
+    units = [clip | {"path": str(n), "samples": speech(4, n).tobytes()} for n in range(4)]
+    rows = transcriber(pa.Table.from_pylist(units, UNIT_SCHEMA)).to_pylist()
+    assert heard[0] == 1  # all four, of 4 s and three gaps
+    assert all(row["text"] and row["duration_s"] == 4 for row in rows)
 
 
 def test_no_other_language_is_found_than_those_allowed(run, rows, folder):

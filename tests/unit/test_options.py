@@ -43,6 +43,8 @@ def test_an_option_that_came_later_shows_only_where_it_is_set():
         ({"languages": "en"}, "several codes, such as"),
         ({"languages": ("en", " ")}, "one of the languages is empty"),
         ({"hotwords": " "}, "the hotwords are empty"),
+        ({"short_clips": "squeeze"}, "'squeeze' is not context or pack"),
+        ({"short_clips": "pack"}, "packing needs to know it"),
         ({"language": ""}, "the language is empty"),
         ({"model": ""}, "the model's name is empty"),
         ({"task": "sing"}, "task 'sing'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from stenopool.asr.words import timed_words
 from stenopool.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ctranslate2 import StorageView
     from faster_whisper import WhisperModel
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from stenopool.asr.timestamps import TimedTokens
     from stenopool.model import TranscribeOptions, Word
+
+_Result = TypeVar("_Result")
 
 GPU_BATCH: Final = 32
 """Windows encoded and decoded together on a GPU."""
@@ -69,33 +71,37 @@ class CTranslate2Backend:
         """What is left of a spectrogram behind its first frames."""
         return without_start(mel, frames)
 
+    def start(self, mel: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+        """The first frames of a spectrogram."""
+        return mel[:, :frames]
+
     def encode(self, mels: Sequence[NDArray[np.float32]]) -> list[NDArray[np.floating[Any]]]:
-        """Run the encoder; one array of shape (1500, width) a window, in main memory.
+        """Run the encoder; one array of shape (frames / 2, width) a window, in main memory.
 
         A CPU encodes one by one, because a batch of spectrograms falls out of its cache.
         """
-        step = GPU_BATCH if self._on_gpu else 1
-        batches = [mels[start : start + step] for start in range(0, len(mels), step)]
 
-        def encoded(batch: Sequence[NDArray[np.float32]]) -> NDArray[np.floating[Any]]:
-            return np.array(self._model.model.encode(_storage(batch), to_cpu=self._on_gpu))
+        def encoded(batch: Sequence[int]) -> NDArray[np.floating[Any]]:
+            storage = _storage([mels[i] for i in batch])
+            return np.array(self._model.model.encode(storage, to_cpu=self._on_gpu))
 
+        batches = _of_one_shape(mels, GPU_BATCH if self._on_gpu else 1)
         with _translated("encode", len(mels)):
-            return [one for batch in self._pool.map(encoded, batches) for one in batch]
+            return _in_order(batches, self._pool.map(encoded, batches))
 
     def detect(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[dict[str, float]]:
         """Find each language's probability; an English-only model knows."""
         if not self._model.model.is_multilingual:
             return [{"en": 1.0}] * len(encoded)
 
-        def ranked(part: slice) -> list[list[tuple[str, float]]]:
+        def ranked(part: Sequence[int]) -> list[list[tuple[str, float]]]:
             found: list[list[tuple[str, float]]]
-            found = self._model.model.detect_language(_storage(encoded[part]))
+            found = self._model.model.detect_language(_storage([encoded[i] for i in part]))
             return found
 
-        parts = _shares(len(encoded), self._workers)
+        parts = self._shares(encoded)
         with _translated("detect the language of", len(encoded)):
-            rankings = [one for part in self._pool.map(ranked, parts) for one in part]
+            rankings = _in_order(parts, self._pool.map(ranked, parts))
         return [{token[2:-2]: float(share) for token, share in ranking} for ranking in rankings]
 
     def generate(
@@ -109,10 +115,10 @@ class CTranslate2Backend:
         prompts = [self._prompt(language, options) for language in languages]
         sampling = {"sampling_topk": 0, "sampling_temperature": temperature}
 
-        def generated(part: slice) -> list[Any]:
+        def generated(part: Sequence[int]) -> list[Any]:
             found: list[Any] = self._model.model.generate(
-                _storage(encoded[part]),
-                prompts[part],
+                _storage([encoded[i] for i in part]),
+                [prompts[i] for i in part],
                 beam_size=1,
                 num_hypotheses=SAMPLES_PER_RETRY if temperature else 1,
                 max_length=self._model.max_length,
@@ -125,9 +131,9 @@ class CTranslate2Backend:
             )
             return found
 
-        parts = _shares(len(encoded), self._workers)
+        parts = self._shares(encoded)
         with _translated("decode", len(encoded)):
-            results = [result for part in self._pool.map(generated, parts) for result in part]
+            results = _in_order(parts, self._pool.map(generated, parts))
         limit = min(self._model.max_length // 2, self._model.max_length - len(prompts[0]))
         return [self._attempt(result, temperature, limit) for result in results]
 
@@ -151,6 +157,10 @@ class CTranslate2Backend:
                 parts,
                 frames,
             )
+
+    def _shares(self, encoded: Sequence[NDArray[np.floating[Any]]]) -> list[list[int]]:
+        """Numbers of windows of one shape, the same work for each worker."""
+        return _of_one_shape(encoded, -(-len(encoded) // self._workers))
 
     def _prompt(self, language: str, options: TranscribeOptions) -> list[int]:
         tokenizer = self._tokenizer(language, options.task)
@@ -183,10 +193,24 @@ class CTranslate2Backend:
         )
 
 
-def _shares(count: int, workers: int) -> list[slice]:
-    """Cut so many windows into one stretch a worker, of about the same length."""
-    bounds = [count * worker // workers for worker in range(workers + 1)]
-    return [slice(start, end) for start, end in pairwise(bounds) if start < end]
+def _of_one_shape(arrays: Sequence[NDArray[Any]], most: int) -> list[list[int]]:
+    """Numbers of arrays in lots of one shape, each of so many at most and about as long."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, array in enumerate(arrays):
+        alike.setdefault(array.shape, []).append(number)
+    lots = []
+    for numbers in alike.values():
+        parts = -(-len(numbers) // most)
+        bounds = [len(numbers) * part // parts for part in range(parts + 1)]
+        lots += [numbers[start:end] for start, end in pairwise(bounds)]
+    return lots
+
+
+def _in_order(lots: Sequence[Sequence[int]], results: Iterable[Iterable[_Result]]) -> list[_Result]:
+    """The results of all lots, by the numbers in them."""
+    found = {n: one for lot, some in zip(lots, results, strict=True)
+             for n, one in zip(lot, some, strict=True)}  # fmt: skip
+    return [found[number] for number in range(len(found))]
 
 
 def _storage(arrays: Sequence[NDArray[np.floating[Any]]]) -> StorageView:

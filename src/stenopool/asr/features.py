@@ -22,6 +22,21 @@ FFT_SAMPLES: Final = 400
 """Samples under one frame: 25 ms."""
 
 
+CONTEXT_STEP: Final = 200
+"""Contexts of an encoder are multiples of so many frames (2 s): windows of one share a batch."""
+
+CONTEXT_MARGIN: Final = 200
+"""Frames of silence that a context has behind the sound at least: 2 s.
+
+See docs/decisions/2026-11-26-short-clips.md for what less and more of it do to the words.
+"""
+
+
+def context_frames(frames: int) -> int:
+    """The frames that an encoder sees of a window with so many frames of sound."""
+    return min(-(-(frames + CONTEXT_MARGIN) // CONTEXT_STEP) * CONTEXT_STEP, FRAMES)
+
+
 def log_mel(window: NDArray[np.float32], extractor: FeatureExtractor) -> NDArray[np.float32]:
     """Compute what the window gives when it is filled up to 30 s with digital silence.
 

@@ -53,6 +53,11 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:  # no
         raise InvalidOptionError(
             "engine 'pocketsphinx' takes no prompt and no hotwords; use `--engine ctranslate2`"
         )
+    if options.short_clips:
+        raise InvalidOptionError(
+            "engine 'pocketsphinx' fills nothing up, so short clips spare no work; leave "
+            "short_clips out"
+        )
     return ModelInfo(name="pocketsphinx-en-us", revision=version("pocketsphinx"))
 
 

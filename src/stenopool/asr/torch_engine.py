@@ -21,7 +21,7 @@ from stenopool.asr.torch_models import (
 )
 from stenopool.asr.whisper import transcribe_windows
 from stenopool.asr.windows import checked
-from stenopool.errors import MissingExtraError, ModelError
+from stenopool.errors import InvalidOptionError, MissingExtraError, ModelError
 from stenopool.model import SAMPLE_RATE, TranscribeOptions
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ BATCHES_A_CALL: Final = 4
 
 def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
     """Name the model and check the options against its files; see `describe_model`."""
+    if options.short_clips == "context":
+        raise InvalidOptionError(
+            "engine 'torch' encodes 30 s always; take short_clips 'pack', or `--engine ctranslate2`"
+        )
     folder = find_torch_model(options.model)
     if read_json(folder / CONFIG).get("vocab_size") == ENGLISH_ONLY_VOCABULARY:
         check_english(options)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from stenopool.asr.features import FRAMES, HOP_SAMPLES
+from stenopool.asr.features import FRAMES, HOP_SAMPLES, context_frames
 from stenopool.asr.languages import settled
 from stenopool.asr.quality import attempt_warnings, decode_with_fallback, is_silence
 from stenopool.asr.segments import in_window
@@ -51,6 +51,10 @@ class Backend(Protocol):
 
     def rest(self, mel: Any, frames: int) -> Any:  # noqa: ANN401 - the backend's own
         """The same without its first frames, filled up with silence."""
+        ...
+
+    def start(self, mel: Any, frames: int) -> Any:  # noqa: ANN401 - the backend's own
+        """Its first frames alone, for an encoder that sees no more."""
         ...
 
     def encode(self, mels: Sequence[Any]) -> list[Any]:
@@ -132,7 +136,7 @@ def transcribe_windows(
         if not is_silent(samples):
             pieces.append(_whole(backend, drafts[-1], samples))
     while pieces:
-        encoded = backend.encode([piece.mel for piece in pieces])
+        encoded = backend.encode([_seen(backend, piece, options) for piece in pieces])
         _detect(backend, pieces, encoded, options.languages)
         attempts = _decode(backend, pieces, encoded, options)
         rests = [
@@ -146,6 +150,13 @@ def transcribe_windows(
 def _whole(backend: Backend, draft: _Draft, window: NDArray[np.float32]) -> _Piece:
     frames = min(-(-len(window) // HOP_SAMPLES), FRAMES)
     return _Piece(draft=draft, mel=backend.mel(window), start_frame=0, frames=frames)
+
+
+def _seen(backend: Backend, piece: _Piece, options: TranscribeOptions) -> Any:  # noqa: ANN401
+    """What the encoder sees of a piece: all 30 s, or not much more than the sound."""
+    if options.short_clips != "context":
+        return piece.mel
+    return backend.start(piece.mel, context_frames(piece.frames))
 
 
 def _detect(

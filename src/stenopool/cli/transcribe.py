@@ -84,6 +84,14 @@ def transcribe(
         str | None,
         typer.Option(help="Names and terms to make likelier, such as 'Stenopool, Iceberg'."),
     ] = None,
+    short_clips: Annotated[
+        Literal["context", "pack"] | None,
+        typer.Option(
+            help="Spare the encoder the silence that clips are filled up with: it sees 2 s more "
+            "than the clip (context), or several clips at once (pack, needs --language). Words "
+            "may change: try it with --sample."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do again what has a transcript; replace its row.")
     ] = False,
@@ -136,6 +144,7 @@ def transcribe(
         prompt=prompt,
         languages=codes_in(languages or ()),
         hotwords=hotwords,
+        short_clips=short_clips,
     )
     request = Request(
         source=source,

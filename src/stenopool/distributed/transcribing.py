@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from stenopool.asr import load_engine
 from stenopool.asr.languages import CLEARLY, FIRST_WINDOWS
+from stenopool.asr.packing import transcribe_packed
 from stenopool.catalog.transcripts import join_text, main_language, part_schema, with_flags
 from stenopool.distributed.confining import guard, limit_memory
 from stenopool.distributed.reading import RUN_FAILED
@@ -127,8 +128,17 @@ class Transcriber:
         languages = presumed_languages(self._engine, windows, options, stall_s=stall_s)
         flat = [window for unit in windows for window in unit]
         presumed = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
-        batches = transcribe_in_batches(self._engine, flat, options, presumed, stall_s=stall_s)
-        results = iter(batches)
+
+        def in_batches(
+            windows: Sequence[NDArray[np.float32]], presumed: Sequence[str | None]
+        ) -> list[WindowResult]:
+            return transcribe_in_batches(self._engine, windows, options, presumed, stall_s=stall_s)
+
+        if options.short_clips == "pack":
+            found = transcribe_packed(lambda some: in_batches(some, [None] * len(some)), flat)
+        else:
+            found = in_batches(flat, presumed)
+        results = iter(found)
         return [Heard(results=tuple(next(results) for _ in unit)) for unit in windows]
 
 

@@ -149,6 +149,10 @@ class TorchBackend:
         """Leave out the first frames."""
         return Sound(mel.samples, mel.start_frame + frames)
 
+    def start(self, mel: Sound, frames: int) -> Sound:  # noqa: ARG002
+        """Refuse: the caches and recorded steps of this engine are for 30 s."""
+        raise EngineError("engine 'torch' cannot encode less than 30 s")
+
     @torch.inference_mode()
     def encode(self, mels: Sequence[Sound]) -> list[Encoded]:
         """Run the encoder; on a GPU this returns before the last of it has run."""
