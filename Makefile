@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles on one core, which takes half as long again; some packages hold files for other Pythons.
 COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 
-.PHONY: help demo test test-hosts proof kills soak guards scale simulate bench-engine bench-small-files fast lint format types check coverage bench demo-data clean
+.PHONY: help demo test test-hosts proof kills soak guards rules scale simulate bench-engine bench-small-files fast lint format types check coverage bench demo-data clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ soak: $(VENV)/installed-dev ## Break runs at random for MINUTES=10 and count wha
 
 guards: $(VENV)/installed-dev ## Take out each guard against loss and see that its test fails.
 	@$(BIN)/python tools/without_guards.py
+
+rules: $(VENV)/installed-dev ## Take out each of the engines' rules and see that its test fails.
+	@$(BIN)/python tools/without_guards.py --rules
 
 scale: $(VENV)/installed-dev ## Read a ledger of ten million rows and plan as many files; half an hour.
 	@$(BIN)/python tools/scale.py --commit 40960

@@ -121,6 +121,7 @@ class Reader:
         """Every setting's name and measures."""
         yield "30 s", self._measured(clips, self._read)
         features.CONTEXT_STEP = 2  # type: ignore[misc]
+        features.CONTEXT_LONGEST = features.FRAMES  # type: ignore[misc]
         for margin_s in MARGINS_S:
             features.CONTEXT_MARGIN = int(margin_s * 100)  # type: ignore[misc]
             yield f"context, {margin_s:g} s more", self._measured(clips, self._read_in_context)

@@ -33,14 +33,14 @@ class Guard:
     """One guard.
 
     Attributes:
-        guarantee: its number in the design's list of nine.
+        guarantee: its number in the design's list of nine; for an engine's rule, what it is about.
         file: under `src/stenopool`.
         code: the guard; stands in the file once.
         without: what stands there when it is out.
-        test: under `tests/faults`, with its name.
+        test: under `tests/faults` (or `tests`, where it names a folder), with its name.
     """
 
-    guarantee: int
+    guarantee: int | str
     file: str
     code: str
     without: str
@@ -113,10 +113,90 @@ GUARDS = (
 )  # fmt: skip
 
 
+TOKENS = "asr/random_weights/test_tokens_equal_transformers.py::test_tokens_are_those_of"
+TOKENS_CT2 = f"{TOKENS}_transformers and ctranslate2"
+TOKENS_TORCH = f"{TOKENS}_transformers and torch"
+CT2, TORCH_RULES = "asr/ctranslate2_backend.py", "asr/torch_whisper/rules.py"
+QUALITY, SPLIT = "asr/quality.py", "asr/timestamps.py"
+
+RULES = (
+    Guard("blank", CT2, "suppress_blank=True", "suppress_blank=False", TOKENS_CT2),
+    Guard("blank", TORCH_RULES, "self.suppressed | (first & self.suppressed_first)",
+          "self.suppressed", TOKENS_TORCH),
+    Guard("symbols", CT2, "suppress_tokens=self._suppressed", "suppress_tokens=[]", TOKENS_CT2),
+    Guard("symbols", TORCH_RULES, "self.suppressed | (first & self.suppressed_first)",
+          "first & self.suppressed_first", TOKENS_TORCH),
+    Guard("timestamps come in pairs", TORCH_RULES, "| (closed & is_time)", "", TOKENS_TORCH),
+    Guard("timestamps come in pairs", TORCH_RULES, "| (opens & is_text)", "", TOKENS_TORCH),
+    Guard("timestamps never go back", TORCH_RULES, "(is_time & (ids < earliest))",
+          "(is_time & (ids < 0))", TOKENS_TORCH),
+    Guard("a text starts early", CT2, "max_initial_timestamp_index=LATEST_START",
+          "max_initial_timestamp_index=1500", TOKENS_CT2),
+    Guard("a text starts early", TORCH_RULES, "(ids > self.timestamp_begin + self.latest_start)",
+          "(ids < 0)", TOKENS_TORCH),
+    Guard("timestamps where they are likelier", TORCH_RULES,
+          "return self._timestamp_where_likelier(scores) if self.timestamps else scores",
+          "return scores", TOKENS_TORCH),
+    Guard("fallback: repeats", QUALITY, "(repeats(attempt) or is_guess(attempt))",
+          "is_guess(attempt)", "asr/test_rules_in_engines.py::test_window_that_repeats"),
+    Guard("fallback: guesses", QUALITY, "(repeats(attempt) or is_guess(attempt))",
+          "repeats(attempt)", "asr/test_rules_in_engines.py::test_window_that_was_guessed"),
+    Guard("fallback: a window alone", QUALITY, "if needs_retry(tried[number][-1])", "",
+          "asr/test_rules_in_engines.py::test_window_that_was_guessed"),
+    Guard("fallback: the best of failures", QUALITY, "max(usable or attempts", "max(attempts",
+          "asr/test_quality.py::test_best_of_failures"),
+    Guard("no speech", "asr/whisper.py", "    if is_silence(attempt):\n        return None\n", "",
+          "asr/test_rules_in_engines.py::test_window_without_speech"),
+    Guard("prompt", CT2, "before = tokens_before(options, tokenizer.encode, "
+          "self._model.max_length // 2 - 1)", "before = []",
+          "asr/random_weights/test_tokens_equal_transformers.py::test_prompt_is_read"),
+    Guard("hotwords", "asr/prompt.py", "before = hotwords[:room]", "before = []",
+          "asr/test_engine_contract.py::test_prompt_and_hotwords"),
+    Guard("a window that ends early goes on", SPLIT,
+          "if rest_s is not None and MIN_PROGRESS_S <= rest_s <= duration_s - MIN_REST_S:",
+          "if False:", "asr/test_timestamps.py"),
+    Guard("times lie inside and in order", "asr/segments.py",
+          "start_s = _clamp(segment.start_s, earliest_s, duration_s)", "start_s = segment.start_s",
+          "asr/test_segments.py"),
+    Guard("words lie inside and in order", "asr/segments.py",
+          "_in_order(_trimmed(segment.words, start_s, end_s), earliest_s, duration_s)",
+          "tuple(segment.words)", "asr/random_weights/test_times.py::test_words_are_in_order"),
+    Guard("allowed languages", "asr/languages.py", "max(allowed or probabilities, key",
+          "max(probabilities, key", "asr/test_languages.py"),
+    Guard("the recording's language", "asr/languages.py",
+          "if presumed is None or probability >= CLEARLY:", "if True:", "asr/test_languages.py"),
+    Guard("a segment's language", "distributed/transcribing.py",
+          "replace(shifted(segment, span), language=result.language)", "shifted(segment, span)",
+          "distributed/test_run.py::test_each_segment_says"),
+    Guard("times from the recording's start", "distributed/transcribing.py",
+          "replace(shifted(segment, span), language=result.language)",
+          "replace(segment, language=result.language)",
+          "distributed/test_long.py::test_a_segment_an_hour_deep"),
+    Guard("cuts in silence", "audio/windows.py", "+ _cut_cost(pieces, after)", "",
+          "audio/test_windows.py"),
+    Guard("windows of no more than 30 s", "audio/windows.py",
+          "for piece in _cut_long(samples, span, SPEECH_SAMPLES)]", "for piece in [span]]",
+          "audio/test_windows.py"),
+    Guard("silence is heard first", "asr/whisper.py", "if not is_silent(samples):", "if True:",
+          "asr/test_engine_contract.py::silen"),
+    Guard("coverage", "distributed/transcribing.py",
+          'with_flags(made, made["speech"]) if is_recording else made', "made",
+          "distributed/test_nothing_is_invented.py::test_without_vad"),
+    Guard("clips that share a window: doubt", "asr/packing.py",
+          "if texts[number] and number not in doubtful", "if True", "asr/test_packing.py"),
+    Guard("short contexts have a margin", "asr/features.py", "(frames + CONTEXT_MARGIN)", "frames",
+          "asr/test_short_context.py"),
+)  # fmt: skip
+"""What an engine owes to Whisper's rules, and to the words at seams."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="guards whose test or code has this in it")
-    chosen = [g for g in GUARDS if parser.parse_args().only in g.test + g.code]
+    parser.add_argument("--rules", action="store_true", help="an engine's rules, and no guards")
+    arguments = parser.parse_args()
+    known = RULES if arguments.rules else GUARDS
+    chosen = [g for g in known if arguments.only in g.test + g.code]
     useless = 0
     for guard in chosen:
         with tempfile.TemporaryDirectory(prefix="guards") as folder:
@@ -152,7 +232,8 @@ def without(guard: Guard, folder: Path) -> dict[str, object]:
 def fails(test: str, folder: Path) -> tuple[bool, str]:
     """Whether a test fails on a copy of the source, and its last word on that."""
     file, _, name = test.partition("::")
-    node = [f"tests/faults/{test}"] if "[" in name else [f"tests/faults/{file}", "-k", name]
+    path = f"tests/{file}" if "/" in file else f"tests/faults/{file}"
+    node = [f"{path}::{name}"] if "[" in name else [path, "-k", name]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "-x"]
     done = subprocess.run(
         [*command, f"--timeout={TIMEOUT_S}", "--timeout-method=signal", *node],

@@ -200,9 +200,10 @@ class TranscribeOptions:
             stand before each window, in front of the prompt. Both are cut to what leaves half of
             the model's context to the transcript: the first hotwords stay, then the prompt's end.
         short_clips: how clips that are much shorter than 30 s spare work; None fills each up to
-            30 s, as the models were trained. `context`: the encoder sees the clip and 2 s more.
-            `pack`: several share a window (`stenopool.asr.packing`); needs `language`. Both may
-            change words: compare on recordings of yours (`stenopool transcribe --sample`).
+            30 s, as the models were trained. `context`: of a clip of up to 4 s the encoder sees
+            2 s more and not 30. `pack`: several share a window (`stenopool.asr.packing`); needs
+            `language`. Both may change words: compare on recordings of yours
+            (`stenopool transcribe --sample`).
 
     Raises:
         InvalidOptionError: a value is out of its range, or two do not go together.

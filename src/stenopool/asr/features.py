@@ -26,15 +26,20 @@ CONTEXT_STEP: Final = 200
 """Contexts of an encoder are multiples of so many frames (2 s): windows of one share a batch."""
 
 CONTEXT_MARGIN: Final = 200
-"""Frames of silence that a context has behind the sound at least: 2 s.
+"""Frames of silence that a context has behind the sound at least: 2 s."""
 
-See docs/decisions/2026-11-26-short-clips.md for what less and more of it do to the words.
+CONTEXT_LONGEST: Final = 400
+"""Frames of sound (4 s) beyond which the words suffer, so that the context is all of 30 s.
+
+See docs/decisions/2026-11-26-short-clips.md for both.
 """
 
 
 def context_frames(frames: int) -> int:
     """The frames that an encoder sees of a window with so many frames of sound."""
-    return min(-(-(frames + CONTEXT_MARGIN) // CONTEXT_STEP) * CONTEXT_STEP, FRAMES)
+    if frames > CONTEXT_LONGEST:
+        return FRAMES
+    return -(-(frames + CONTEXT_MARGIN) // CONTEXT_STEP) * CONTEXT_STEP
 
 
 def log_mel(window: NDArray[np.float32], extractor: FeatureExtractor) -> NDArray[np.float32]:

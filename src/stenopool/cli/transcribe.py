@@ -88,8 +88,8 @@ def transcribe(
         Literal["context", "pack"] | None,
         typer.Option(
             help="Spare the encoder the silence that clips are filled up with: it sees 2 s more "
-            "than the clip (context), or several clips at once (pack, needs --language). Words "
-            "may change: try it with --sample."
+            "than a clip of up to 4 s (context), or several clips at once (pack, needs "
+            "--language). Words may change: try it with --sample."
         ),
     ] = None,
     overwrite: Annotated[
