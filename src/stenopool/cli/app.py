@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import traceback
 from enum import IntEnum
@@ -57,10 +56,6 @@ ORDER = (
     "doctor",
 )
 """How the help lists the commands; Typer would put groups behind all others."""
-
-
-DISK_ERRORS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""What a disk says that takes nothing more; for the user to mend, and no defect of ours."""
 
 
 class ExitCode(IntEnum):
@@ -161,6 +156,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def disk_trouble(error: Exception) -> str | None:
     """What to say where a disk is full or may not be written to; None for any other error."""
+    from stenopool.storage.translate import AFTER_DISK_ERROR, DISK_ERRORS
+
     if not isinstance(error, OSError):
         return None
     # pyarrow and Ray give the number in the text alone.
@@ -169,10 +166,7 @@ def disk_trouble(error: Exception) -> str | None:
         return None
     reason = found[0] if found else error.strerror
     place = f"'{error.filename}'" if error.filename else "a file of the home or the warehouse"
-    return (
-        f"{place} could not be written: {reason}; mend that, or name another folder with "
-        "STENOPOOL_HOME (the same command goes on with what was committed)"
-    )
+    return f"{place} could not be written: {reason}; {AFTER_DISK_ERROR}"
 
 
 def wrong_use(error: TyperException) -> int:

@@ -26,6 +26,14 @@ _NO_LOGIN: Final = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"}
 )
 
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a disk says that takes nothing more; for the user to mend, and no defect of ours."""
+
+AFTER_DISK_ERROR: Final = (
+    "mend that, or name another folder with STENOPOOL_HOME or STENOPOOL_WAREHOUSE (the same "
+    "command goes on with what was committed)"
+)
+
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
@@ -58,6 +66,8 @@ def _of_system(what: str, error: OSError) -> StenopoolError:
         return AccessDeniedError(f"{what!r}: access denied ({_reason(error)})")
     if error.errno == errno.ELOOP:
         return InvalidNameError(f"{what!r} is a link that leads nowhere")
+    if error.errno in DISK_ERRORS:
+        return StorageError(f"{what!r} could not be written: {_reason(error)}; {AFTER_DISK_ERROR}")
     return StorageError(f"{what!r}: {_reason(error)}")
 
 
