@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def our_run(model: Path) -> Transcribe:
     def transcribe(paths: list[Path]) -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
             for number, path in enumerate(paths):
-                (Path(folder) / f"{number}{path.suffix}").symlink_to(path.resolve())
+                shutil.copyfile(path, Path(folder) / f"{number}{path.suffix}")
             stenopool.transcribe(folder, to="BENCH", model=str(model.resolve()), language="en")
             rows = stenopool.sql(
                 "SELECT path, text FROM bench QUALIFY "
