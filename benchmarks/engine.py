@@ -230,7 +230,7 @@ def measure(who: str, load: str, place: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--measure", who, load, str(place)]
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"STENOPOOL_HOME": home}
-        if who.startswith("stenopool"):
+        if CONTENDERS[who].ours:
             # Our engines live in processes of Ray's, which get this; peers run as people run them.
             environment["MALLOC_ARENA_MAX"] = RAY_ENVIRONMENT["MALLOC_ARENA_MAX"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:

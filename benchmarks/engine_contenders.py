@@ -256,21 +256,23 @@ class Contender:
         model: in which format, as folders of a bundle are called.
         slow: whether it gets a part of each load only.
         needs_ffmpeg: whether it runs the program.
+        ours: whether it is part of Stenopool.
     """
 
     make: Callable[[Path], Transcribe]
     model: str
     slow: bool = False
     needs_ffmpeg: bool = False
+    ours: bool = False
 
 
 CONTENDERS = {
-    "stenopool ctranslate2": Contender(ours("ctranslate2"), "ctranslate2"),
+    "stenopool ctranslate2": Contender(ours("ctranslate2"), "ctranslate2", ours=True),
     "stenopool ctranslate2, short contexts": Contender(
-        ours("ctranslate2", short_clips="context"), "ctranslate2"
+        ours("ctranslate2", short_clips="context"), "ctranslate2", ours=True
     ),
-    "stenopool run": Contender(our_run, "ctranslate2"),
-    "stenopool torch": Contender(ours("torch"), "transformers", slow=True),
+    "stenopool run": Contender(our_run, "ctranslate2", ours=True),
+    "stenopool torch": Contender(ours("torch"), "transformers", slow=True, ours=True),
     "faster-whisper batched": Contender(faster_whisper_batched, "ctranslate2"),
     "faster-whisper": Contender(faster_whisper, "ctranslate2"),
     "openai-whisper": Contender(openai_whisper, "openai", slow=True, needs_ffmpeg=True),

@@ -1,9 +1,10 @@
-"""Takes out each guard against loss and doubling, and sees that its test fails.
+"""Takes out each guard against loss, or each of an engine's rules, and sees that its test fails.
 
     make guards
+    make rules
     .venv/bin/python tools/without_guards.py > benchmarks/results/guards-DATE.jsonl
 
-A test of `tests/faults` that passes without the code that it is about proves nothing. Each guard
+A test that passes without the code that it is about proves nothing. Each guard or rule
 here is one change of a copy of the source; with it the named test must fail, and without it pass.
 One JSON line a guard.
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from stenopool.asr.segments import retimed
 from stenopool.asr.windows import is_silent
 from stenopool.model import SAMPLE_RATE, WINDOW_SAMPLES, Segment, Span, WindowResult
 
@@ -131,10 +132,4 @@ def _from_start_of(segment: Segment, span: Span) -> Segment:
     def placed(seconds: float) -> float:
         return min(max(seconds - span.start / SAMPLE_RATE, 0.0), span.samples / SAMPLE_RATE)
 
-    words = tuple(
-        replace(word, start_s=placed(word.start_s), end_s=placed(word.end_s))
-        for word in segment.words
-    )
-    return replace(
-        segment, start_s=placed(segment.start_s), end_s=placed(segment.end_s), words=words
-    )
+    return retimed(segment, placed)

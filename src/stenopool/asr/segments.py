@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stenopool.model import Segment, Word
 
@@ -33,6 +33,17 @@ def in_window(segments: Iterable[Segment], duration_s: float) -> tuple[Segment, 
         placed.append(replace(segment, start_s=start_s, end_s=end_s, words=words))
         earliest_s = end_s
     return tuple(placed)
+
+
+def retimed(segment: Segment, placed: Callable[[float], float]) -> Segment:
+    """A segment with its times, and those of its words, as `placed` gives them (s)."""
+    words = tuple(
+        replace(word, start_s=placed(word.start_s), end_s=placed(word.end_s))
+        for word in segment.words
+    )
+    return replace(
+        segment, start_s=placed(segment.start_s), end_s=placed(segment.end_s), words=words
+    )
 
 
 def _trimmed(words: Sequence[Word], start_s: float, end_s: float) -> list[Word]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from stenopool.asr.features import FRAMES, HOP_SAMPLES, context_frames
 from stenopool.asr.languages import settled
 from stenopool.asr.quality import attempt_warnings, decode_with_fallback, is_silence
-from stenopool.asr.segments import in_window
+from stenopool.asr.segments import in_window, retimed
 from stenopool.asr.timestamps import split_at_timestamps
 from stenopool.asr.windows import checked, is_silent
 from stenopool.model import SAMPLE_RATE, Segment, WindowResult, Word
@@ -212,24 +212,17 @@ def _read(
 def _segment(
     part: TimedTokens, text: str, attempt: Attempt, words: tuple[Word, ...], offset_s: float
 ) -> Segment:
-    return Segment(
-        start_s=part.start_s + offset_s,
-        end_s=part.end_s + offset_s,
+    segment = Segment(
+        start_s=part.start_s,
+        end_s=part.end_s,
         text=text,
         avg_logprob=attempt.avg_logprob,
         no_speech_prob=attempt.no_speech_prob,
         compression_ratio=attempt.compression_ratio,
         temperature=attempt.temperature,
-        words=tuple(
-            Word(
-                start_s=word.start_s + offset_s,
-                end_s=word.end_s + offset_s,
-                text=word.text,
-                probability=word.probability,
-            )
-            for word in words
-        ),
+        words=words,
     )
+    return retimed(segment, lambda seconds: seconds + offset_s)
 
 
 def _rest(backend: Backend, piece: _Piece, rest_s: float) -> _Piece:

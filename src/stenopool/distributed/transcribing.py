@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 from stenopool.asr import load_engine
 from stenopool.asr.languages import CLEARLY, FIRST_WINDOWS
 from stenopool.asr.packing import transcribe_packed
+from stenopool.asr.segments import retimed
 from stenopool.catalog.transcripts import join_text, main_language, part_schema, with_flags
 from stenopool.distributed.confining import guard, limit_memory
 from stenopool.distributed.reading import RUN_FAILED
@@ -128,16 +130,11 @@ class Transcriber:
         languages = presumed_languages(self._engine, windows, options, stall_s=stall_s)
         flat = [window for unit in windows for window in unit]
         presumed = [code for unit, code in zip(windows, languages, strict=True) for _ in unit]
-
-        def in_batches(
-            windows: Sequence[NDArray[np.float32]], presumed: Sequence[str | None]
-        ) -> list[WindowResult]:
-            return transcribe_in_batches(self._engine, windows, options, presumed, stall_s=stall_s)
-
+        read = partial(transcribe_in_batches, self._engine, options=options, stall_s=stall_s)
         if options.short_clips == "pack":
-            found = transcribe_packed(lambda some: in_batches(some, [None] * len(some)), flat)
+            found = transcribe_packed(lambda some: read(some, presumed=[None] * len(some)), flat)
         else:
-            found = in_batches(flat, presumed)
+            found = read(flat, presumed=presumed)
         results = iter(found)
         return [Heard(results=tuple(next(results) for _ in unit)) for unit in windows]
 
@@ -281,13 +278,7 @@ def shifted(segment: Segment, span: Span) -> Segment:
         # that none lies behind the recording; and what binary leaves of 0.02 is no millisecond.
         return math.floor((span.start / SAMPLE_RATE + seconds) * 1_000 + 0.001) / 1_000
 
-    words = tuple(
-        replace(word, start_s=placed(word.start_s), end_s=placed(word.end_s))
-        for word in segment.words
-    )
-    return replace(
-        segment, start_s=placed(segment.start_s), end_s=placed(segment.end_s), words=words
-    )
+    return retimed(segment, placed)
 
 
 def share(total_s: float, weights: Sequence[int]) -> list[float]:

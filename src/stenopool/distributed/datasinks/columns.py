@@ -156,15 +156,16 @@ def grown(schema: pa.Schema, rows: pa.Schema) -> pa.Schema:
     A column of both keeps the table's type, or takes that of the rows where all that the table
     holds has a place in it.
     """
-    fields = [
-        field.with_type(rows.field(field.name).type)
-        if field.name in rows.names
-        and not fits(rows.field(field.name).type, field.type)
-        and fits(field.type, rows.field(field.name).type)
-        else field
-        for field in schema
-    ]
-    return pa.schema([*fields, *(field for field in rows if field.name not in schema.names)])
+
+    def taken(field: pa.Field) -> pa.Field:
+        if field.name not in rows.names:
+            return field
+        kind = rows.field(field.name).type
+        widens = fits(field.type, kind) and not fits(kind, field.type)
+        return field.with_type(kind) if widens else field
+
+    more = (field for field in rows if field.name not in schema.names)
+    return pa.schema([*map(taken, schema), *more])
 
 
 def _matched(names: list[str], schema: pa.Schema, target: str) -> dict[str, int]:
