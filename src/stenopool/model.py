@@ -235,8 +235,8 @@ class TranscribeOptions:
             raise InvalidOptionError(f"short_clips '{self.short_clips}' is not context or pack")
         if self.short_clips == "pack" and self.language is None:
             raise InvalidOptionError(
-                "clips of one language share a window, so packing needs to know it; name the "
-                "language, or take short_clips 'context'"
+                "clips of one language share a window, so packing needs to know it; add "
+                "`--language en`, or whichever it is, or take `--short-clips context`"
             )
         self._settle_languages()
 

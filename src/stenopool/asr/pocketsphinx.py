@@ -56,7 +56,7 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:  # no
     if options.short_clips:
         raise InvalidOptionError(
             "engine 'pocketsphinx' fills nothing up, so short clips spare no work; leave "
-            "short_clips out"
+            "`--short-clips` out"
         )
     return ModelInfo(name="pocketsphinx-en-us", revision=version("pocketsphinx"))
 

@@ -48,7 +48,7 @@ def describe(options: TranscribeOptions, settings: Settings) -> ModelInfo:
     """Name the model and check the options against its files; see `describe_model`."""
     if options.short_clips == "context":
         raise InvalidOptionError(
-            "engine 'torch' encodes 30 s always; take short_clips 'pack', or `--engine ctranslate2`"
+            "engine 'torch' encodes 30 s always; use `--short-clips pack` or `--engine ctranslate2`"
         )
     folder = find_torch_model(options.model)
     if read_json(folder / CONFIG).get("vocab_size") == ENGLISH_ONLY_VOCABULARY:
