@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stenopool.audio import cut_windows
-from stenopool.audio.windows import PAD_AFTER, PAD_BEFORE, quietest, tile
+from stenopool.audio.windows import LONGEST_SILENCE, PAD_AFTER, PAD_BEFORE, quietest, tile
 from stenopool.model import WINDOW_SAMPLES, Span
 
 RATE = 16_000
@@ -68,13 +68,27 @@ def test_without_speech_there_is_no_window():
     assert cut_windows(LOUD[: 10 * RATE], []) == []
 
 
-def test_a_few_seconds_with_any_speech_are_one_window():
-    assert cut_windows(LOUD[: 5 * RATE], [at(2, 2.1)]) == [at(0, 5)]
+def test_a_few_seconds_with_any_speech_are_one_window_to_their_end():
+    assert cut_windows(LOUD[: 5 * RATE], [at(1, 1.1), at(3, 3.1)]) == [at(0, 5)]
+    assert cut_windows(LOUD[: 5 * RATE], [at(2, 2.1)]) == [at(1.6, 5)]
+    assert cut_windows(LOUD[: 5 * RATE], [at(1, 1.1), at(4, 4.1)]) == [at(0, 3.6), at(3.6, 5)]
 
 
 def test_half_a_minute_is_one_window_from_first_to_last_word():
-    assert cut_windows(LOUD[: 30 * RATE], [at(3, 4), at(20, 21)]) == [at(2.6, 21.2)]
+    assert cut_windows(LOUD[: 30 * RATE], [at(3, 4), at(6, 7)]) == [at(2.6, 7.2)]
     assert cut_windows(LOUD[: 30 * RATE], [at(0.1, 29.9)]) == [at(0, 30)]
+
+
+@given(lengths=st.lists(pairs, min_size=2, max_size=6), tail=st.integers(0, 3 * RATE))
+@settings(max_examples=100, deadline=None)
+def test_no_window_goes_over_a_silence_in_which_a_model_would_stop(lengths, tail):
+    speech, end = spans_of(lengths)
+    windows = cut_windows(LOUD[: end + tail], speech)
+
+    for before, after in pairwise(speech):
+        if after.start - before.end > LONGEST_SILENCE:
+            assert not any(w.start < before.end and after.start < w.end for w in windows)
+    assert all(left.end <= right.start for left, right in pairwise(windows))
 
 
 def test_windows_are_cut_in_the_longest_silence():
@@ -96,7 +110,7 @@ def test_few_windows_matter_more_than_a_little_silence():
 
 
 def test_one_poor_cut_is_better_than_two_good_ones():
-    speech = [at(0, 10), at(13, 27), at(27.1, 42), at(45, 55)]
+    speech = [at(0, 10), at(12, 27), at(27.1, 42), at(44, 55)]
 
     assert len(cut_windows(LOUD[: 55 * RATE], speech)) == 2
 

@@ -82,6 +82,32 @@ def test_of_words_beside_seams_hardly_more_are_lost_than_of_words_alone(noise, r
     assert seamed <= alone + MORE * 250, (seamed, alone)
 
 
+APART = ("7_jackson_3", "4_jackson_9", "9_george_12", "2_jackson_5", "8_george_20", "0_jackson_7")
+"""Digits that the demo model reads when they are alone."""
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+@pytest.mark.parametrize(
+    ("lead_s", "gaps_s"),
+    [(0.3, [2.5, 0.2]), (3.2, [0.5]), (2, [16, 2.5]), (5, [3, 9]), (12.3, [4, 8, 27, 0.5, 19])],
+)
+def test_words_far_apart_are_all_read_where_they_are(lead_s, gaps_s, row_of, tmp_path):
+    pauses = [np.zeros(round(gap * SAMPLE_RATE), np.int16) for gap in (lead_s, *gaps_s)]
+    words = [word(name) for name in APART[: len(pauses)]]
+    parts = [
+        part for pause, (sound, _) in zip(pauses, words, strict=True) for part in (pause, sound)
+    ]
+    row = row_of(write_wav(tmp_path / "a.wav", np.concatenate(parts)))
+    assert row["text"].split() == [NAMES[int(name[0])] for name in APART[: len(pauses)]]
+    ends = np.cumsum([len(part) for part in parts])[::2]
+    begins = [
+        (end + place.start) / SAMPLE_RATE for end, (_, place) in zip(ends, words, strict=True)
+    ]
+    found = [one["start_s"] for segment in row["segments"] for one in segment["words"]]
+    assert found == pytest.approx(begins, abs=0.3)
+
+
 def starts(row):
     return [segment["start_s"] for segment in row["segments"]]
 

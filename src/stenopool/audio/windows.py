@@ -26,8 +26,21 @@ PAD_AFTER: Final = SAMPLE_RATE // 5
 SPEECH_SAMPLES: Final = WINDOW_SAMPLES - PAD_BEFORE - PAD_AFTER
 """The longest speech of one window, from first to last."""
 
+LONGEST_SILENCE: Final = 2 * SAMPLE_RATE
+"""No window goes on over a longer silence (samples) between two words.
+
+Models stop there: of two spoken digits with 2 s between them the demo model gives both in 40 of 40
+windows, with 3 s in 11, with 4 s in none; docs/decisions/2026-11-26-silence-inside-windows.md.
+"""
+
 SHORT_SAMPLES: Final = 5 * SAMPLE_RATE
-"""A recording up to this length with any speech is one window, whole."""
+"""In a recording up to this length nothing behind the first word is left out as silence."""
+
+LATEST_WORD: Final = SAMPLE_RATE
+"""Where it begins no later than this (samples), nothing before the first word is either.
+
+Whisper's first timestamp is at most 1.0 s in: what begins later gets a wrong time, or none.
+"""
 
 SEARCH: Final = 5 * SAMPLE_RATE
 """How far before its limit (samples) a quiet place is looked for, where speech must be cut."""
@@ -56,18 +69,36 @@ def cut_windows(
 
     Returns:
         Windows with up to 0.4 s of silence before and 0.2 s after their speech: ordered,
-        disjoint, none over 30 s, each sample of speech in one of them. A recording of at most
-        30 s is one window, and of at most 5 s a whole one, if there is speech in it.
+        disjoint, none over 30 s or with a silence of over 2 s, each sample of speech in one of
+        them. A recording of at most 5 s has one to its end, from its start where a word begins
+        in the first second, and is cut only by such a silence.
     """
     total = len(samples)
     if not speech:
         return []
     if total <= SHORT_SAMPLES:
-        return [Span(0, total)]
-    if total <= WINDOW_SAMPLES:
-        return _padded([Span(speech[0].start, speech[-1].end)], total)
-    pieces = [piece for span in speech for piece in _cut_long(samples, span, SPEECH_SAMPLES)]
-    return _padded(_merged(pieces), total)
+        starts = [group[0].start for group in _by_silence(speech)]
+        starts = [start - PAD_BEFORE if start > LATEST_WORD else 0 for start in starts]
+        return [Span(start, end) for start, end in pairwise([*starts, total])]
+    windows: list[Span] = []
+    for group in _by_silence(speech):
+        if total <= WINDOW_SAMPLES:
+            windows.append(Span(group[0].start, group[-1].end))
+        else:
+            windows += _merged(
+                [piece for span in group for piece in _cut_long(samples, span, SPEECH_SAMPLES)]
+            )
+    return _padded(windows, total)
+
+
+def _by_silence(speech: Sequence[Span]) -> list[list[Span]]:
+    """Speech in groups with a silence between them that no window goes over."""
+    groups = [[speech[0]]]
+    for before, span in pairwise(speech):
+        if span.start - before.end > LONGEST_SILENCE:
+            groups.append([])
+        groups[-1].append(span)
+    return groups
 
 
 def tile(samples: NDArray[np.int16] | NDArray[np.float32]) -> list[Span]:
