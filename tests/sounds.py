@@ -42,6 +42,12 @@ def chirp(seconds, low=100, high=4000, peak=0.3):
     return peak * np.sin(2 * np.pi * (low * t + (high - low) * t**2 / 10))
 
 
+def siren(seconds, low=440, high=585, peak=0.4):
+    """Two tones in turn, half a second each."""
+    t = times(seconds)
+    return peak * np.sin(2 * np.pi * np.where(t % 1.0 < 0.5, low, high) * t)
+
+
 def dialled(seconds, keys="0301234567#*"):
     """Keys of a telephone, each 0.1 s with 0.1 s between."""
     t = times(seconds)
@@ -92,6 +98,9 @@ SOUNDS = {
     "loud pink noise": lambda seconds: pink(seconds, -20),
     "hum": lambda seconds: tone(seconds, 50, 0.1),
     "tone": lambda seconds: tone(seconds, 440),
+    "low tone": lambda seconds: tone(seconds, 200),
+    "siren": siren,
+    "clipped noise": lambda seconds: np.clip(white(seconds, 20), -0.99, 0.99),
     "high tone": lambda seconds: tone(seconds, 3000, 0.2),
     "chirps": chirp,
     "telephone keys": dialled,

@@ -66,7 +66,7 @@ def test_speech_without_text_is_told_with_its_seconds():
     assert warning.startswith("only 41% of 100.0 s of speech has text")
     (warning,) = flags_of([], speech((3, 5))).warnings
     assert warning.startswith("none of 2.0 s of speech has text")
-    assert flags_of([said(0, 50)], speech((0, 100))).warnings == ()
+    assert flags_of([said(0, 9)], speech((0, 18))).warnings == ()
     assert flags_of([], speech((3, 3.09))).warnings == ()
 
 
@@ -169,6 +169,29 @@ def test_text_of_a_long_recording_with_hardly_any_speech_is_told():
     assert warning == "only 0.4 s of 41.0 s sounded like speech, and may be none"
     assert flags_of(word, speech((10.1, 10.5)), duration_s=39).warnings == ()
     assert not any("may be none" in text for text in flags_of([], speech((0, 0.1))).warnings)
+    (warning,) = flags_of([said(0.5, 0.6, "So.")], speech((0.5, 0.6)), duration_s=1).warnings
+    assert warning == "only 0.1 s of 1.0 s sounded like speech, and may be none"
+
+
+def test_a_minute_of_clear_speech_in_hours_is_speech():
+    assert flags_of([said(10, 70)], speech((10, 70)), duration_s=36_000).warnings == ()
+
+
+def test_text_behind_the_end_of_the_sound_is_where_nobody_speaks():
+    found = flags_of([said(1.0, 1.0, "Thank you.")], speech((0, 0.9)), duration_s=1)
+    assert found.silence_phrases == 1
+    assert any("no speech was found" in warning for warning in found.warnings)
+    assert flags_of([said(0.5, 0.5)], speech((0, 0.9)), duration_s=1).silence_phrases == 0
+
+
+@pytest.mark.parametrize("lost", [(0, 12), (20, 32), (48, 60)])
+def test_much_speech_without_text_in_one_place_is_told_with_the_place(lost):
+    spoken = [said(a, a + 2, f"sentence {a}") for a in range(0, 60, 2)]
+    texts = [one for one in spoken if not lost[0] <= one.start_s < lost[1]]
+    (warning,) = flags_of(texts, speech((0, 60))).warnings
+    assert warning.startswith(f"12.0 s of speech without text from 0:00:{lost[0]:02} on")
+    texts = [one for one in spoken if not lost[0] + 4 <= one.start_s < lost[1]]
+    assert flags_of(texts, speech((0, 60))).warnings == ()
 
 
 def test_without_vad_any_text_says_that_nobody_checked():

@@ -16,7 +16,10 @@ from stenopool.model import TranscribeOptions
 from stenopool.settings import Settings
 from stenopool.storage import open_storage
 
-MISTAKEN = {"band", "chirps", "chords", "loud pink noise", "loud white noise"}
+MISTAKEN = {
+    "band", "chirps", "chords", "clipped noise", "loud pink noise", "loud white noise", "low tone",
+    "siren",
+}  # fmt: skip
 """What the VAD takes for speech somewhere in two minutes."""
 
 NOT_FOUND_OUT = {("chirps", 1)}

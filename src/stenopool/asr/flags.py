@@ -35,8 +35,16 @@ MISSING_S: Final = 0.1
 HARDLY_ANY: Final = 0.1
 """A segment of which less is speech has text that nobody said."""
 
-MIN_SPEECH_SHARE: Final = 0.01
-"""Where less of a recording is speech, it may be none: a VAD errs now and then in a long noise."""
+MIN_SPEECH_SHARE, MIN_SPEECH_S, SURE_SPEECH_S = 0.01, 0.15, 2.0
+"""Where less of a recording is speech (share, s), and none of it as long as the last of these (s),
+it may be none: a VAD errs now and then in a long noise, and at the start of a tone. Seven of
+2,000 spoken digits are under 0.15 s."""
+
+LONGEST_MISSING_S: Final = 10.0
+"""So much speech (s) between two texts, or around them, is more than a model passes over."""
+
+LEAST_SEGMENT_S: Final = 0.02
+"""A segment is judged as if it were this long, Whisper's smallest step (s), if it is shorter."""
 
 LONGEST_ROUND: Final = 4
 """Up to so many segments that come again and again in the same order are found."""
@@ -94,7 +102,7 @@ def flags_of(
         duration_s: the length of the recording.
     """
     speech_s = sum(span.samples for span in speech or ()) / SAMPLE_RATE
-    spoken_s = _spoken_s(segments, speech or ())
+    spoken_s = _spoken_s(_times(segments), speech or ())
     coverage = min(float(spoken_s.sum()) / speech_s, 1.0) if speech_s else None
     unspoken = [] if speech is None else _unspoken(segments, spoken_s)
     phrases = [s for s in segments if _is_phrase(s) and (s in unspoken or _is_doubted(s))]
@@ -108,8 +116,8 @@ def flags_of(
         silence_phrases=len(phrases),
         warnings=(
             *([UNCHECKED] if segments and speech is None else []),
-            *(_scarce(speech_s, duration_s) if segments and speech is not None else []),
-            *_missing(coverage, speech_s),
+            *(_scarce(speech or (), duration_s) if segments and speech is not None else []),
+            *(_missing(coverage, speech_s) or _skipped(segments, speech or ())),
             *_guessed(guesses, segments),
             *_repeated(rounds),
             *_silent(phrases),
@@ -118,14 +126,19 @@ def flags_of(
     )
 
 
-def _spoken_s(segments: Sequence[Segment], speech: Sequence[Span]) -> NDArray[np.float64]:
-    """Seconds of speech under each segment."""
-    if not speech or not segments:
-        return np.zeros(len(segments))
+def _times(segments: Sequence[Segment]) -> NDArray[np.float64]:
+    """Start and end of each segment (s), which is no shorter than Whisper's step."""
+    times = [(s.start_s, max(s.end_s, s.start_s + LEAST_SEGMENT_S)) for s in segments]
+    return np.array(times).reshape(-1, 2)
+
+
+def _spoken_s(times: NDArray[np.float64], speech: Sequence[Span]) -> NDArray[np.float64]:
+    """Seconds of speech between the times of each row."""
+    if not speech or not len(times):
+        return np.zeros(len(times))
     edges = np.array([(span.start, span.end) for span in speech]).ravel() / SAMPLE_RATE
     lengths = np.diff(edges, prepend=edges[0])
     lengths[::2] = 0.0  # what lies between two spans is no speech
-    times = np.array([(segment.start_s, segment.end_s) for segment in segments])
     before = np.interp(times, edges, np.cumsum(lengths))
     spoken: NDArray[np.float64] = before[:, 1] - before[:, 0]
     return spoken
@@ -133,10 +146,11 @@ def _spoken_s(segments: Sequence[Segment], speech: Sequence[Span]) -> NDArray[np
 
 def _unspoken(segments: Sequence[Segment], spoken_s: NDArray[np.float64]) -> list[Segment]:
     """The segments with hardly any speech under them."""
+    lengths = np.diff(_times(segments))[:, 0] if segments else ()
     return [
         segment
-        for segment, seconds in zip(segments, spoken_s, strict=True)
-        if seconds < HARDLY_ANY * (segment.end_s - segment.start_s)
+        for segment, seconds, length in zip(segments, spoken_s, lengths, strict=True)
+        if seconds < HARDLY_ANY * length
     ]
 
 
@@ -196,17 +210,35 @@ def _rounds(segments: Sequence[Segment]) -> Iterator[_Round]:
             at += count
 
 
-def _scarce(speech_s: float, duration_s: float) -> Iterator[str]:
-    if speech_s < MIN_SPEECH_SHARE * duration_s:
-        yield f"only {speech_s:.1f} s of {duration_s:.1f} s sounded like speech, and may be none"
+def _scarce(speech: Sequence[Span], duration_s: float) -> Iterator[str]:
+    lengths = [span.samples / SAMPLE_RATE for span in speech]
+    speech_s, longest_s = sum(lengths), max(lengths, default=0.0)
+    least_s = max(MIN_SPEECH_SHARE * duration_s, MIN_SPEECH_S)
+    if speech_s < least_s and longest_s < SURE_SPEECH_S:
+        yield f"only {speech_s:.2g} s of {duration_s:.1f} s sounded like speech, and may be none"
 
 
-def _missing(coverage: float | None, speech_s: float) -> Iterator[str]:
-    if coverage is None or (1 - coverage) * speech_s < MISSING_S:
+def _missing(coverage: float | None, speech_s: float) -> list[str]:
+    if coverage is None or coverage >= MIN_COVERAGE or (1 - coverage) * speech_s < MISSING_S:
+        return []
+    share = f"only {coverage:.0%}" if coverage else "none"
+    return [f"{share} of {speech_s:.1f} s of speech has text; a larger model may hear more"]
+
+
+def _skipped(segments: Sequence[Segment], speech: Sequence[Span]) -> Iterator[str]:
+    """Stretches with much speech, all of them without text."""
+    if not segments or not speech:
         return
-    if coverage < MIN_COVERAGE:
-        share = f"only {coverage:.0%}" if coverage else "none"
-        yield f"{share} of {speech_s:.1f} s of speech has text; a larger model may hear more"
+    ends = [0.0, *np.maximum.accumulate([segment.end_s for segment in segments])]
+    starts = [*(segment.start_s for segment in segments), speech[-1].end / SAMPLE_RATE]
+    gaps = np.array([(end, max(end, start)) for end, start in zip(ends, starts, strict=True)])
+    missing = _spoken_s(gaps, speech)
+    if missing.max() >= LONGEST_MISSING_S:
+        at = int(missing.argmax())
+        yield (
+            f"{missing[at]:.1f} s of speech without text from {_clock(gaps[at][0])} on; "
+            "a larger model may hear more"
+        )
 
 
 def _guessed(guesses: Sequence[Segment], segments: Sequence[Segment]) -> Iterator[str]:
