@@ -40,15 +40,15 @@ def test_pair_at_the_end_leaves_the_rest_to_be_decoded():
     assert round(result.rest_s, 2) == 4.0
 
 
-def test_unfinished_text_is_given_up_for_a_fresh_decoding_from_its_start():
-    result = split(at(0.0), 1, at(4.0), at(4.4), 2, 3)
+def test_unfinished_text_is_given_up_for_a_fresh_decoding_from_the_end_of_the_one_before():
+    result = split(at(0.0), 1, at(4.0), at(7.4), 2, 3)
     assert shape(result) == [(0.0, 4.0, (1,))]
-    assert round(result.rest_s, 2) == 4.4
+    assert round(result.rest_s, 2) == 4.0
 
 
 def test_unfinished_text_is_kept_where_too_little_would_be_left_to_decode():
-    result = split(at(0.0), 1, at(9.0), at(9.6), 2, 3)
-    assert shape(result) == [(0.0, 9.0, (1,)), (9.6, 10.0, (2, 3))]
+    result = split(at(0.0), 1, at(9.6), at(9.7), 2, 3)
+    assert shape(result) == [(0.0, 9.6, (1,)), (9.7, 10.0, (2, 3))]
     assert result.rest_s is None
 
 
@@ -61,6 +61,11 @@ def test_rest_without_progress_is_not_decoded_for_ever():
 def test_text_without_end_goes_on_to_the_end_of_the_window():
     assert shape(split(at(0.4), 1, 2)) == [(0.4, 10.0, (1, 2))]
     assert shape(split(1, 2)) == [(0.0, 10.0, (1, 2))]
+
+
+def test_text_that_begins_behind_the_sound_is_in_all_of_it():
+    assert shape(split(at(0.6), 1, 2, duration_s=0.5)) == [(0.0, 0.5, (1, 2))]
+    assert shape(split(at(0.5), 1, duration_s=0.5)) == [(0.0, 0.5, (1,))]
 
 
 def test_nothing_said_is_no_segment():

@@ -64,7 +64,7 @@ class Script:
     def text(self, tokens):
         return " ".join(str(token) for token in tokens)
 
-    def words(self, _encoded, parts, _language, _frames):
+    def words(self, _encoded, parts, _language, _task, _frames):
         return [
             tuple(
                 Word(start_s=p.start_s, end_s=p.end_s, text=str(t), probability=1.0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asr.clips import OPTIONS, clip
 from stenopool.asr import torch_engine as engine_module
+from stenopool.asr.timestamps import TimedTokens
 from stenopool.audio import read_units
 from stenopool.model import SAMPLE_RATE
 
@@ -57,6 +58,42 @@ def windows_of(path):
         pieces = np.split(unit.samples, ends[:-1]) if unit.windows else []
         found += [piece.astype(np.float32) / 32_768 for piece in pieces]
     return found
+
+
+def test_a_segment_that_begins_without_a_space_begins_with_a_word(engine):
+    backend = engine._backend
+    encoded = backend.encode([backend.mel(clip("digits/7_jackson_3.wav"))])[0]
+    first, second = (tokens_of(engine, text) for text in (" seven", "nine eight"))
+    parts = [TimedTokens(0.0, 0.3, first), TimedTokens(0.3, 0.6, second)]
+    found = backend.words(encoded, parts, "en", "transcribe", 60)
+    assert [[word.text for word in words] for words in found] == [["seven"], ["nine", "eight"]]
+
+
+def test_words_of_a_translation_are_those_of_english(engine):
+    backend = engine._backend
+    encoded = backend.encode([backend.mel(clip("digits/7_jackson_3.wav"))])[0]
+    parts = [TimedTokens(0.0, 0.6, tokens_of(engine, " Stenopool translates"))]
+    (words,) = backend.words(encoded, parts, "zh", "translate", 60)
+    assert [word.text for word in words] == ["Stenopool", "translates"]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_words_of_the_shortest_sounds_have_times(engine, frames):
+    backend = engine._backend
+    encoded = backend.encode([backend.mel(np.ones(160, np.float32) / 2)])[0]
+    parts = [TimedTokens(0.0, frames / 100, tokens_of(engine, " seven nine"))]
+    (words,) = backend.words(encoded, parts, "en", "transcribe", frames)
+    assert [word.text for word in words] == ["seven", "nine"]
+
+
+def tokens_of(engine, text):
+    tokenizer = getattr(engine._backend, "_plain", None) or engine._backend._tokenizer
+    found = (
+        tokenizer.encode(text)
+        if engine.name == "ctranslate2"
+        else tokenizer.encode(text, add_special_tokens=False).ids
+    )
+    return tuple(found)
 
 
 @pytest.mark.proof

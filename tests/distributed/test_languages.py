@@ -75,7 +75,7 @@ def heard(*windows):
         for _, language, probability, text in windows
     )
     row = {"error_class": None, "windows": spans, "warnings": []}
-    return spoken_columns(row, Heard(results=results))
+    return spoken_columns(row, Heard(results=results), translated=False)
 
 
 def test_a_segment_is_in_the_language_of_its_window_and_the_row_in_that_of_most_of_them():

@@ -39,6 +39,7 @@ def part(unit, *, last=False, text="a", error_class=None, speech=((0.0, 0.5),), 
         "duration_s": 1.0,
         "speech_s": 0.5,
         "speech": None if speech is None else spans,
+        "options": '{"task": "transcribe"}',
         "warnings": [f"w{unit}"],
         "error_class": error_class,
         "error": error_class and "it broke",
@@ -78,6 +79,11 @@ def test_what_repeats_itself_from_part_to_part_is_found():
     assert row["coverage"] == 1.0
 
 
+def test_a_warning_of_several_parts_is_given_once():
+    parts = [part(n, last=n == 2, warnings=["cut off"]) for n in range(3)]
+    assert join_parts(parts)["warnings"].count("cut off") == 1
+
+
 def test_coverage_is_of_the_speech_of_all_parts():
     parts = [part(0, speech=((0.0, 0.5),)), part(1, last=True, speech=((0.25, 1.0),))]
     assert join_parts(parts)["coverage"] == 0.6
@@ -110,7 +116,13 @@ def test_where_nothing_is_heard_there_is_no_language():
 
 
 def test_texts_are_joined_as_their_scripts_are_written():
-    assert join_text([("你好", "zh"), ("世界", "zh")]) == "你好世界"
-    assert join_text([("hello", "en"), ("", "zh"), ("world", "en")]) == "hello world"
-    assert join_text([("hello", "en"), ("世界", "zh"), ("ok", "en")]) == "hello 世界 ok"
-    assert join_text([("a", None), ("b", None)]) == "a b"
+    assert join_text([("你好", "zh"), ("世界", "zh")], translated=False) == "你好世界"
+    assert (
+        join_text([("hello", "en"), ("", "zh"), ("world", "en")], translated=False) == "hello world"
+    )
+    assert (
+        join_text([("hello", "en"), ("世界", "zh"), ("ok", "en")], translated=False)
+        == "hello 世界 ok"
+    )
+    assert join_text([("a", None), ("b", None)], translated=False) == "a b"
+    assert join_text([("hello", "zh"), ("world", "zh")], translated=True) == "hello world"

@@ -146,13 +146,14 @@ class CTranslate2Backend:
         encoded: NDArray[np.floating[Any]],
         parts: Sequence[TimedTokens],
         language: str,
+        task: str,
         frames: int,
     ) -> list[tuple[Word, ...]]:
         """Align the parts' tokens with the audio by the decoder's cross-attention."""
         with _translated("align", 1):
             return timed_words(
                 self._model,
-                self._tokenizer(language, "transcribe"),
+                self._tokenizer(language, task),
                 _storage([encoded]),
                 parts,
                 frames,
@@ -178,6 +179,9 @@ class CTranslate2Backend:
                 task=task,
                 language=language,
             )
+            if task == "translate":
+                # The opening names what was said; the words are to be cut as those of English.
+                self._tokenizers[key].language_code = "en"
         return self._tokenizers[key]
 
     def _attempt(self, result: Any, temperature: float, limit: int) -> Attempt:  # noqa: ANN401

@@ -48,8 +48,8 @@ def split_at_timestamps(tokens: Sequence[int], timestamp_begin: int, duration_s:
     """Cut tokens at pairs of timestamps, as openai/whisper does.
 
     A pair (end of one segment, start of the next) at or before the end of the tokens says that
-    speech goes on: what lies behind the last pair is decoded again from there, with all the room
-    of a new window. A single timestamp at the end says that nothing follows.
+    speech goes on: what lies behind the end of the last whole segment is decoded again, with all
+    the room of a new window. A single timestamp at the end says that nothing follows.
 
     Args:
         tokens: what the model gave, without prompt and end token.
@@ -65,7 +65,7 @@ def split_at_timestamps(tokens: Sequence[int], timestamp_begin: int, duration_s:
     pieces = [tokens[a:b] for a, b in pairwise(bounds)]
     timed = [_timed(piece, timestamp_begin, duration_s) for piece in pieces]
     closed = len(tokens) >= 2 and tokens[-2] < timestamp_begin <= tokens[-1]
-    rest_s = None if closed or not pairs else timed[-1].start_s
+    rest_s = None if closed or not pairs else (tokens[pairs[-1] - 1] - timestamp_begin) * STEP_S
     if rest_s is not None and MIN_PROGRESS_S <= rest_s <= duration_s - MIN_REST_S:
         timed.pop()
     else:
@@ -80,4 +80,6 @@ def _timed(tokens: Sequence[int], timestamp_begin: int, duration_s: float) -> Ti
         start_s = (tokens[0] - timestamp_begin) * STEP_S
     if len(tokens) > 1 and tokens[-1] >= timestamp_begin:
         end_s = (tokens[-1] - timestamp_begin) * STEP_S
+    elif start_s >= end_s:  # a time behind the sound says nothing; the text is in it nevertheless
+        start_s = 0.0
     return TimedTokens(start_s, end_s, text)

@@ -84,9 +84,13 @@ class Backend(Protocol):
         encoded: Any,  # noqa: ANN401 - the backend's own
         parts: Sequence[TimedTokens],
         language: str,
+        task: str,
         frames: int,
     ) -> list[tuple[Word, ...]]:
-        """Find the words of each part, with times from the start of what was encoded."""
+        """Find the words of each part, with times from the start of what was encoded.
+
+        A translation is English, in whichever language it was said.
+        """
         ...
 
 
@@ -200,7 +204,8 @@ def _read(
     split = split_at_timestamps(attempt.tokens, backend.timestamp_begin, piece.frames * FRAME_S)
     words: list[tuple[Word, ...]] = [()] * len(split.segments)
     if options.word_timestamps and split.segments:
-        words = backend.words(encoded, split.segments, draft.language or "en", piece.frames)
+        spoken = draft.language or "en"
+        words = backend.words(encoded, split.segments, spoken, options.task, piece.frames)
     offset_s = piece.start_frame * FRAME_S
     for part, part_words in zip(split.segments, words, strict=True):
         text = backend.text(part.tokens).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from stenopool.model import Word
@@ -36,12 +36,15 @@ def timed_words(
         parts: of the text, with their times.
         frames: of the spectrogram that hold sound.
     """
+    # One frame is less than a position of the encoder, of which there must be one.
+    frames = max(frames, 2)
     drafts: list[dict[str, Any]] = [
         {"seek": 0, "start": part.start_s, "end": part.end_s, "tokens": list(part.tokens)}
         for part in parts
     ]
+    in_parts = _InParts(tokenizer, [part.tokens for part in parts])
     model.add_word_timestamps(
-        [drafts], tokenizer, sound, [frames], _PREPENDED, _APPENDED, last_speech_timestamp=0.0
+        [drafts], in_parts, sound, [frames], _PREPENDED, _APPENDED, last_speech_timestamp=0.0
     )
     return [
         tuple(
@@ -59,14 +62,45 @@ def timed_words(
     ]
 
 
+class _InParts:
+    """A tokenizer that begins a word with each part, whether or not its text begins with a space.
+
+    Parts are aligned with the sound together, as one sequence of tokens.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, parts: Sequence[Sequence[int]]) -> None:
+        self._tokenizer = tokenizer
+        lengths = [sum(token < tokenizer.eot for token in part) for part in parts]
+        self._starts = [0, *accumulate(lengths[:-1])]
+
+    def split_to_word_tokens(self, tokens: list[int]) -> tuple[list[str], list[list[int]]]:
+        """The words of all parts, and the tokens of each; the end token is behind the last."""
+        found = [
+            self._tokenizer.split_to_word_tokens(tokens[start:end])
+            for start, end in pairwise([*self._starts, len(tokens)])
+        ]
+        return [word for words, _ in found for word in words], [
+            group for _, groups in found for group in groups
+        ]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the tokenizer's
+        return getattr(self._tokenizer, name)
+
+
 def _times(words: Sequence[dict[str, Any]], part: TimedTokens) -> list[tuple[float, float]]:
     """Start and end of each word (s).
 
-    CTranslate2 puts words in front of the sound where attention vanished in all tokens at once:
-    those of such a part are spread over it evenly.
+    Where attention vanished in all tokens at once, alignment puts words in front of the sound, or
+    without length at a place that is not in the part: those of such a part are spread over it
+    evenly.
     """
+
+    def placed(start_s: float, end_s: float) -> bool:
+        inside = part.start_s <= start_s <= part.end_s
+        return start_s >= 0.0 <= end_s and (inside or end_s > start_s)
+
     times = [(float(word["start"]), float(word["end"])) for word in words]
-    if all(start_s >= 0.0 <= end_s for start_s, end_s in times):
+    if all(placed(start_s, end_s) for start_s, end_s in times):
         return times
     length_s = (part.end_s - part.start_s) / len(words)
     edges = [part.start_s + n * length_s for n in range(len(words) + 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import asdict
 from functools import cache
@@ -100,17 +101,18 @@ def part_schema() -> pa.Schema:
     return pa.schema([*transcript_schema(), *more])
 
 
-def join_text(said: Iterable[tuple[str, str | None]]) -> str:
+def join_text(said: Iterable[tuple[str, str | None]], *, translated: bool) -> str:
     """The texts of consecutive segments as one, with spaces where the scripts have them.
 
     Args:
         said: each segment's text and language.
+        translated: whether they are English, whichever language they were said in.
     """
     parts: list[str] = []
     before: str | None = None
     for text, language in said:
         if text:
-            spaced = not {before, language} <= UNSPACED_LANGUAGES
+            spaced = translated or not {before, language} <= UNSPACED_LANGUAGES
             parts += [" ", text] if parts and spaced else [text]
             before = language
     return "".join(parts)
@@ -152,7 +154,7 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row["attempts"] = max(part["attempts"] or 1 for part in ordered)
     row["wall_s"] = sum(part["wall_s"] for part in ordered)
     row["transcribed_at"] = max(part["transcribed_at"] for part in ordered)
-    row["warnings"] = [text for part in ordered for text in part["warnings"]]
+    row["warnings"] = list(dict.fromkeys(text for part in ordered for text in part["warnings"]))
     if failures:
         return row
     row["language"], row["language_probability"] = main_language(
@@ -161,7 +163,10 @@ def join_parts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     row["duration_s"] = sum(part["duration_s"] for part in ordered)
     row["speech_s"] = sum(part["speech_s"] for part in ordered)
     row["segments"] = [segment for part in ordered for segment in part["segments"]]
-    row["text"] = join_text((one["text"], one["language"]) for one in row["segments"])
+    row["text"] = join_text(
+        ((one["text"], one["language"]) for one in row["segments"]),
+        translated=json.loads(row["options"])["task"] == "translate",
+    )
     unchecked = any(part["speech"] is None for part in ordered)
     speech = None if unchecked else [span for part in ordered for span in part["speech"]]
     return with_flags(row, speech)

@@ -150,7 +150,7 @@ def part(work: Work, row: dict[str, Any], heard: Heard, wall_s: float) -> dict[s
     """
     made = {
         **{name: row[name] for name in (*IDENTITY, "speech", "error_class", "error")},
-        **spoken_columns(row, heard),
+        **spoken_columns(row, heard, translated=work.options.task == "translate"),
         "duration_s": row["decoded_samples"] / SAMPLE_RATE,
         "speech_s": row["speech_samples"] / SAMPLE_RATE,
         "source": work.source,
@@ -229,7 +229,7 @@ def transcribe_in_batches(
     return [results[i] for i in range(len(windows))]
 
 
-def spoken_columns(row: dict[str, Any], heard: Heard) -> dict[str, Any]:
+def spoken_columns(row: dict[str, Any], heard: Heard, *, translated: bool) -> dict[str, Any]:
     """The columns that the engine fills: texts, times in the recording, language, warnings."""
     if row["error_class"] is not None or heard.error is not None:
         failure = {} if heard.error is None else failure_columns(heard.error)
@@ -247,7 +247,9 @@ def spoken_columns(row: dict[str, Any], heard: Heard) -> dict[str, Any]:
     )
     warnings = [text for result in heard.results for text in result.warnings]
     return {
-        "text": join_text((segment.text, segment.language) for segment in segments),
+        "text": join_text(
+            ((segment.text, segment.language) for segment in segments), translated=translated
+        ),
         "segments": [asdict(segment) for segment in segments],
         "language": language,
         "language_probability": probability,

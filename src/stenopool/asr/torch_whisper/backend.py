@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 import torch
 
@@ -23,7 +24,7 @@ from stenopool.asr.words import timed_words
 from stenopool.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from faster_whisper import WhisperModel
@@ -222,7 +223,7 @@ class TorchBackend:
         return str(self._tokenizer.decode([token for token in tokens if token < self._special.end]))
 
     def words(
-        self, encoded: Encoded, parts: Sequence[TimedTokens], language: str, frames: int
+        self, encoded: Encoded, parts: Sequence[TimedTokens], language: str, task: str, frames: int
     ) -> list[tuple[Word, ...]]:
         """Align the parts' tokens with the sound by the decoder's cross-attention."""
         from faster_whisper.tokenizer import Tokenizer as WordTokenizer
@@ -234,15 +235,16 @@ class TorchBackend:
                 self._weights,
                 self._alignment_heads,
                 encoded.here(),
-                special.opening(language, "transcribe"),
+                special.opening(language, task),
                 text,
                 (special.no_timestamps, special.end),
                 max(frames // 2, 1),
             )
 
-        words = WordTokenizer(self._tokenizer, multilingual, task="transcribe", language=language)
+        code = "en" if task == "translate" else language
+        words = WordTokenizer(self._tokenizer, multilingual, task=task, language=code)
         with _translated("align", 1), self._decoding.taken():
-            return timed_words(_word_rules(aligned), words, None, parts, frames)
+            return timed_words(_word_rules()(aligned), words, None, parts, frames)
 
     def _spectrograms(self, sounds: Sequence[Sound]) -> Tensor:
         mels = self._log_mel([sound.samples for sound in sounds])
@@ -278,22 +280,32 @@ class TorchBackend:
         )
 
 
-def _word_rules(align_text: Any) -> WhisperModel:  # noqa: ANN401
-    """The part of faster-whisper's model that finds words, over an alignment that is ours."""
+@cache
+def _word_rules() -> type[WhisperModel]:
+    """The part of faster-whisper's model that finds words, over an alignment that is ours.
+
+    Made once: a class is a cycle, and would hold what an alignment knows until collected.
+    """
     from faster_whisper import WhisperModel
 
-    class Aligner:
-        def align(
-            self, _sound: object, _opening: object, texts: list[list[int]], *_: object, **__: object
-        ) -> list[Alignment]:
-            return [align_text(text) for text in texts]
-
     class Rules(WhisperModel):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.model = Aligner()
+        def __init__(self, align_text: Callable[[Sequence[int]], Alignment]) -> None:
+            self.model = _Aligner(align_text)
             self.frames_per_second, self.tokens_per_second = 100, 50
 
-    return Rules()
+    return Rules
+
+
+class _Aligner:
+    """What `_word_rules` asks for the places of tokens."""
+
+    def __init__(self, align_text: Callable[[Sequence[int]], Alignment]) -> None:
+        self._align_text = align_text
+
+    def align(
+        self, _sound: object, _opening: object, texts: list[list[int]], *_: object, **__: object
+    ) -> list[Alignment]:
+        return [self._align_text(text) for text in texts]
 
 
 @contextmanager
