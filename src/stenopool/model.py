@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
@@ -229,8 +230,7 @@ class TranscribeOptions:
             )
         if self.language is not None and not self.language.strip():
             raise InvalidOptionError("the language is empty; leave it out to have it detected")
-        if self.hotwords is not None and not self.hotwords.strip():
-            raise InvalidOptionError("the hotwords are empty; leave them out")
+        self._check_what_comes_before()
         if self.short_clips not in (None, "context", "pack"):
             raise InvalidOptionError(f"short_clips '{self.short_clips}' is not context or pack")
         if self.short_clips == "pack" and self.language is None:
@@ -239,6 +239,16 @@ class TranscribeOptions:
                 "`--language en`, or whichever it is, or take `--short-clips context`"
             )
         self._settle_languages()
+
+    def _check_what_comes_before(self) -> None:
+        for what, text in (("hotwords", self.hotwords), ("prompt", self.prompt)):
+            if text is not None and not text.strip():
+                raise InvalidOptionError(f"the {what} must not be empty; leave it out")
+            token = re.search(r"<\|.*?\|>", text or "")
+            if token:
+                raise InvalidOptionError(
+                    f"the {what} must not hold {token[0]!r}, which is a token of Whisper's own"
+                )
 
     def _settle_languages(self) -> None:
         if isinstance(self.languages, str):  # which would be taken for its letters

@@ -38,7 +38,7 @@ FORMS = {
     "JSON array": '[{"file": "a.wav", "reference": "so it is"},'
     ' {"file": "b/c.wav", "reference": "and it was"}]',
     "Hugging Face": "file_name,transcription\na.wav,so it is\nb/c.wav,and it was\n",
-    "the same line twice": "path,text\na.wav,so it is\na.wav,so it is\nb/c.wav,and it was\n",
+    "the same line twice": "path,text\na.wav,so it is\n./a.wav,so it is\nb/c.wav,and it was\n",
 }  # fmt: skip
 
 
@@ -98,6 +98,9 @@ WRONG = {
     "a column too few": ("path,text\na,so\nb\n", "line 3 has 1 columns"),
     "open quote": ('path,text\na,"so\nb,it\n', "line 3"),
     "empty path": ("path,text\n ,so\n", "line 2: the column 'path' is empty"),
+    "a column twice": ("path,text,text\na,so,it\n", "the column 'text' twice; rename one"),
+    "the same path in two forms": ("path,text\na,so\n./a,it\n", "with different texts (lines 2"),
+    "JSON with nothing in it": ("[]", "has no recording"),
     "two texts": ("path,text\na,so\nb,x\na,it\n", "'a' twice with different texts (lines 2 and 4)"),
     "broken JSON": ('{"path": "a", "text": "so"}\n{"path": \n', "line 2: no JSON"),
     "JSON without objects": ("[1, 2]", "no JSON object"),

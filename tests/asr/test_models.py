@@ -84,9 +84,17 @@ def test_revision_needs_no_place_to_write(settings, folder):
     assert folder_revision(folder, settings) == folder_revision(demo_folder(), settings)
 
 
+def test_folder_of_something_else_is_no_model(settings, tmp_path):
+    (tmp_path / "call.wav").touch()
+    with pytest.raises(NotFoundError, match="is no model"):
+        model_info(str(tmp_path), settings)
+
+
 def test_folder_that_is_not_whole_says_what_is_missing(settings, folder):
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ModelError, match=r"tokenizer\.json is missing"):
+    with pytest.raises(
+        ModelError, match=r"lacks tokenizer\.json; fetch or convert it again into a new folder"
+    ):
         model_info(str(folder), settings)
 
 

@@ -141,6 +141,7 @@ def test_wrong_use_is_one_line_that_names_the_thing(fails, transcripts, tables):
     transcripts(row("far.wav"), name="far")
     assert "NOPE" in fails(2, "compare", "A", "nope")
     assert "with itself" in fails(2, "compare", "A", "A")
+    assert "with itself" in fails(2, "compare", "a", "STENOPOOL.PUBLIC.A")
     assert "'empty' has no row" in fails(2, "compare", "A", "empty")
     assert "'far.wav'" in fails(2, "compare", "A", "far")
     assert "where model = 'x'" in fails(2, "compare", "A", "B", "--where-b", "model = 'x'")

@@ -120,8 +120,8 @@ def describe_model(options: TranscribeOptions, settings: Settings) -> ModelInfo:
 def _entry_point(name: str) -> EntryPoint:
     found = entry_points(group=ENTRY_POINT_GROUP, name=name)
     if not found:
-        there = ", ".join(engine_names())
-        raise NotFoundError(f"engine '{name}' is not installed; there are: {there}")
+        there = ", ".join(engine for engine in engine_names() if engine != "fake")
+        raise NotFoundError(f"engine '{name}' is not installed; take one of {there}")
     return next(iter(found))
 
 

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from stenopool.asr.matching import tidy
 from stenopool.errors import InvalidOptionError, NotFoundError, StorageError
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def read_manifest(file: Path, columns: Columns | None = None) -> list[Reference]
     rows = _json_rows(text, name) if text.lstrip()[0] in "{[" else _table_rows(text, name)
     references = list(_references(rows, name, columns or Columns()))
     if not references:
-        raise InvalidOptionError(
-            f"{name} has one line, taken for its header, and no recording below it"
-        )
+        header = "" if text.lstrip()[0] in "{[" else "one line, taken for its header, and "
+        raise InvalidOptionError(f"{name} has {header}no recording")
     return _once(references, name)
 
 
@@ -135,6 +135,9 @@ def _table_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         lines = io.StringIO(text, newline="")
         reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
         names = [one.strip() for one in next(fields for fields in reader if any(fields))]
+        twice = next((one for one in names if one and names.count(one) > 1), None)
+        if twice is not None:
+            raise InvalidOptionError(f"{name} has the column {twice!r} twice; rename one of them")
         number = reader.line_num + 1
         for fields in reader:
             if any(fields):
@@ -216,14 +219,14 @@ def _value(row: dict[str, Any], column: str, place: str) -> str:
 
 
 def _once(references: list[Reference], name: str) -> list[Reference]:
-    """The references without those that say the same again.
+    """The references without those that say the same again; `./a.wav` is `a.wav`.
 
     Raises:
         InvalidOptionError: two lines say different things about one recording.
     """
     first: dict[str, Reference] = {}
     for one in references:
-        known = first.setdefault(one.path, one)
+        known = first.setdefault(tidy(one.path), one)
         if known.text != one.text:
             raise InvalidOptionError(
                 f"{name} has {one.path!r} twice with different texts (lines {known.line} and "

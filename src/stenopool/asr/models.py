@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -227,7 +228,8 @@ def check_languages(options: TranscribeOptions, folder: Path) -> None:
     # The tokenizer holds one token a language, whichever set of languages the model has.
     tokens = (folder / "tokenizer.json").read_bytes() if options.named_languages else b""
     for language in options.named_languages:
-        if f'"<|{language}|>"'.encode() not in tokens:
+        is_code = re.fullmatch("[a-z]{2,3}", language)  # such as `haw`; `translate` is a token too
+        if not is_code or f'"<|{language}|>"'.encode() not in tokens:
             raise InvalidOptionError(
                 f"language '{language}' is not one that the model knows; "
                 "give an ISO 639-1 code such as en, de or zh, or leave it out to have it detected"
@@ -347,7 +349,12 @@ def _check_whole(folder: Path, model: str) -> None:
             f"`ct2-transformers-converter --model {folder} --output_dir NEW_FOLDER "
             "--quantization int8 --copy_files tokenizer.json preprocessor_config.json`"
         )
+    if len(missing) == len(NEEDED_FILES):
+        raise NotFoundError(
+            f"folder '{folder}' is no model; it has no {missing[0]} or other file of one; "
+            "`stenopool models list` shows names"
+        )
     raise ModelError(
-        f"model '{model}' in '{folder}' is not whole: {', '.join(missing)} is missing; "
-        "delete the folder and fetch or convert the model again"
+        f"model '{model}' is not whole, it lacks {', '.join(missing)}; fetch or convert it again "
+        "into a new folder"
     )

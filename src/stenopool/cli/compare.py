@@ -113,12 +113,12 @@ def compare(
     """
     from stenopool.catalog import open_catalog
 
-    if (table_a, where_a) == (table_b, where_b):
-        raise InvalidOptionError(
-            f"{table_a!r} is compared with itself; name another table, or choose different rows "
-            "with --where-a and --where-b"
-        )
     with open_catalog(Settings.from_env()) as catalog:
+        if (catalog.name(table_a), where_a) == (catalog.name(table_b), where_b):
+            raise InvalidOptionError(
+                f"{table_a!r} is compared with itself; name another table, or choose different "
+                "rows with --where-a and --where-b"
+            )
         first = rows_of(catalog, table_a, where_a)
         second = rows_of(catalog, table_b, where_b)
     found = compared(first, second, language, (table_a, table_b))
@@ -248,6 +248,9 @@ def summary(found: Compared) -> Iterator[str]:
             if paths:
                 count = console.plural(len(paths), "recording")
                 yield f"  {what} in {name}: {count} ({examples(paths)})"
+    if found.matching.ambiguous:
+        number = console.plural(len(found.matching.ambiguous), "recording")
+        yield f"  not certain: {number} that share their file name with others"
     if found.repeated:
         repeated = console.plural(found.repeated, "recording")
         yield (

@@ -39,6 +39,10 @@ CORE_SPEED = {
 }  # fmt: skip
 """Seconds of audio a second on one core, full windows of 30 s, int8: measured on one Zen 4 core."""
 
+SHORTEST_S = 15.0
+"""A short clip takes as long as so much of a full window (s): half of one's work is its encoder's,
+which sees 30 s always; with tiny and base a clip of 7 s takes as long as 16 and 19 s."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -91,7 +95,7 @@ def estimate(
         done = None if request.overwrite else published_ids(catalog, target)
         key = transcript_key(source, model, request.options)
         plan = make_plan(source, key, done=done, limit=request.limit, on_listed=on_listed)
-        speed, judged_by = expected_speed(catalog, request.options)
+        speed, judged_by, least_s = expected_speed(catalog, request.options)
     found = probe_all(open_storage(source.root), plan.references)
     audio_s = found.seconds * (plan.size_bytes / found.size_bytes if found.size_bytes else 1)
     return Estimate(
@@ -106,7 +110,7 @@ def estimate(
         longest_s=found.longest_s,
         unreadable=found.unreadable,
         where=settings.ray_address or f"this machine, {os.cpu_count()} cores",
-        wall_s=audio_s / speed if speed else None,
+        wall_s=max(audio_s, least_s * len(plan)) / speed if speed else None,
         judged_by=judged_by,
     )
 
@@ -149,13 +153,17 @@ def probe_all(storage: Storage, references: pa.Table) -> Probed:
     return probed
 
 
-def expected_speed(catalog: Catalog, options: TranscribeOptions) -> tuple[float | None, str]:
-    """Seconds of audio a second to expect, and what that rests on."""
+def expected_speed(catalog: Catalog, options: TranscribeOptions) -> tuple[float | None, str, float]:
+    """Seconds of audio a second to expect, what that rests on, and what each recording counts.
+
+    The last is the least (s) that it counts as, however short it is.
+    """
     for run in catalog.runs():
         same = f'"model": "{options.model}"' in run.options
         if run.state == "succeeded" and run.audio_s and same:
-            return run.speed, f"run {run.run_id} with the same model"
+            return run.speed, f"run {run.run_id} with the same model", 0.0
     cores = os.cpu_count() or 1
     if options.engine == "ctranslate2" and options.model in CORE_SPEED:
-        return CORE_SPEED[options.model] * cores, f"a rough figure for {cores} cores without a GPU"
-    return None, "no earlier run with this model"
+        judged_by = f"a rough figure for {cores} cores without a GPU"
+        return CORE_SPEED[options.model] * cores, judged_by, SHORTEST_S
+    return None, "no earlier run with this model", 0.0
