@@ -139,9 +139,9 @@ def test_any_byte_of_the_weights_changes_the_revision(folder, settings):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("tokenizer.json", "tokenizer.json is missing"),
-        ("config.json", "config.json is missing"),
-        ("model.safetensors", "model.safetensors is missing"),
+        ("tokenizer.json", "lacks tokenizer.json"),
+        ("config.json", "lacks config.json"),
+        ("model.safetensors", "lacks model.safetensors"),
     ],
 )
 def test_missing_file_is_named(folder, settings, name, says):
@@ -168,6 +168,31 @@ def test_damaged_file_is_one_line_that_names_it(folder, settings, name, content,
     (folder / name).write_bytes(content)
     with pytest.raises(ModelError, match=says):
         load(folder, settings)
+
+
+def test_weights_that_only_pickle_holds_are_told_how_to_be_written(folder, settings):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"reads safetensors.*save_pretrained"):
+        load(folder, settings)
+
+
+def test_output_layer_that_is_not_the_embedding_is_refused(folder, settings):
+    state = load_file(folder / "model.safetensors")
+    tokens = state["model.decoder.embed_tokens.weight"]
+    save_file({**state, "proj_out.weight": tokens.clone()}, folder / "model.safetensors")
+    load(folder, settings)
+    save_file({**state, "proj_out.weight": tokens + 1}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"'proj_out\.weight' that is not"):
+        load(folder, settings)
+
+
+def test_alignment_heads_of_layers_that_are_not_there_do_not_count(folder, settings):
+    generation = json.loads((folder / "generation_config.json").read_text())
+    generation["alignment_heads"] = [[7, 0], [10, 17]]
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    options = replace(OPTIONS["torch"], word_timestamps=True)
+    (result,) = load(folder, settings).transcribe([digit(4)], options, ["en"])
+    assert [word.text for segment in result.segments for word in segment.words] == ["four"]
 
 
 def test_weights_of_another_model_are_refused(folder, settings):
@@ -198,10 +223,12 @@ def test_english_only_model_refuses_other_languages(folder, settings):
             describe_model(options, settings)
 
 
-@pytest.mark.parametrize("changes", [{"language": "xx"}, {"languages": ("en", "xx")}])
-def test_language_that_the_model_does_not_know_is_refused(folder, settings, changes):
+@pytest.mark.parametrize("code", ["xx", "translate", "nospeech", "0.00", "notimestamps"])
+@pytest.mark.parametrize("among", [(), ("en",)])
+def test_language_that_the_model_does_not_know_is_refused(folder, settings, code, among):
+    changes = {"languages": (*among, code)} if among else {"language": code}
     options = TranscribeOptions(engine="torch", model=str(folder), **changes)
-    with pytest.raises(InvalidOptionError, match="'xx' is not one that the model knows"):
+    with pytest.raises(InvalidOptionError, match=f"'{code}' is not one that the model knows"):
         describe_model(options, settings)
 
 

@@ -131,10 +131,17 @@ def _tokenizer(folder: Path) -> Tokenizer:
 
 
 def _alignment_heads(generation: dict[str, Any], dimensions: Dimensions) -> Heads:
-    """Those that the model names, else all of the upper half of the layers (openai/whisper)."""
-    named = generation.get("alignment_heads")
+    """Those that the model names, else all of the upper half of the layers (openai/whisper).
+
+    Distilled models name heads of layers that only their teacher has.
+    """
+    named = tuple(
+        (layer, head)
+        for layer, head in generation.get("alignment_heads") or ()
+        if layer < dimensions.decoder_layers and head < dimensions.decoder_heads
+    )
     if named:
-        return tuple((layer, head) for layer, head in named)
+        return named
     layers = range(dimensions.decoder_layers // 2, dimensions.decoder_layers)
     return tuple((layer, head) for layer in layers for head in range(dimensions.decoder_heads))
 

@@ -42,11 +42,17 @@ def find_torch_model(model: str) -> Path:
             f"model '{model}' is in CTranslate2's format; use --engine ctranslate2, or give the "
             "folder of the same model in Transformers' format"
         )
+    if not weights and (folder / "pytorch_model.bin").is_file():
+        raise ModelError(
+            f"model '{model}' has pytorch_model.bin alone, and the torch engine reads safetensors; "
+            "fetch a newer revision, or write it so: WhisperForConditionalGeneration."
+            f"from_pretrained('{model}').save_pretrained(NEW_FOLDER), and copy tokenizer.json"
+        )
     missing = [name for name in (CONFIG, TOKENIZER) if not (folder / name).is_file()]
     missing += [] if weights else ["model.safetensors"]
     if missing:
         raise ModelError(
-            f"model '{model}' is not whole: {', '.join(missing)} is missing; fetch it again"
+            f"model '{model}' is not whole, it lacks {', '.join(missing)}; fetch it again"
         )
     return folder
 

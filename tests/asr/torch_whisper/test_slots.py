@@ -25,6 +25,14 @@ def jobs(point):
     return jobs_of(point, LogMel(128, CPU)(sounds(6)))
 
 
+def assert_same(found, known):
+    """The same tokens; sums of products of other shapes differ in their last digits."""
+    assert [text.tokens for text in found] == [text.tokens for text in known]
+    for text, other in zip(found, known, strict=True):
+        assert text.logprob == pytest.approx(other.logprob, abs=1e-3)
+        assert text.no_speech_prob == pytest.approx(other.no_speech_prob, rel=1e-3)
+
+
 @pytest.mark.parametrize("slots", [1, 4, 5, 37])
 def test_neither_slots_nor_order_nor_company_change_a_text(point, jobs, slots):
     order = np.random.default_rng(slots).permutation(len(jobs))
@@ -40,14 +48,14 @@ def test_slots_poisoned_with_no_numbers_before_they_are_filled_spoil_no_text(poi
     for cache in (caches.text_keys, caches.text_values, caches.sound_keys, caches.sound_values):
         cache.fill_(NAN)
     decoder._board.logprob.fill_(NAN)
-    assert decoder.run(jobs[:2], manner) == before[:2]
+    assert_same(decoder.run(jobs[:2], manner), before[:2])
 
 
 def test_window_of_no_numbers_spoils_no_other_text(point, jobs):
     manner = manner_of(point)
     broken = replace(jobs[0], sound=lambda: torch.full_like(jobs[0].sound(), NAN))
     clean = decoder_of(point, slots=3).run(jobs[1:], manner)
-    assert decoder_of(point, slots=3).run([broken, *jobs[1:]], manner)[1:] == clean
+    assert_same(decoder_of(point, slots=3).run([broken, *jobs[1:]], manner)[1:], clean)
 
 
 def test_memory_that_was_used_before_gives_the_same_texts_again(point, jobs):

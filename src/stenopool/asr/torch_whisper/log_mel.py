@@ -35,8 +35,9 @@ class LogMel:
     def __call__(self, windows: Sequence[NDArray[np.float32]]) -> Tensor:
         """Compute what the windows give when they are filled up to 30 s with digital silence.
 
-        Frames of pure silence are all alike, so the transform runs over the longest window and
-        one frame's width of zeros, and the rest is filled in: exact, not an approximation.
+        Frames of pure silence are all alike, so the transform runs over the longest window, one
+        frame's width of zeros and what fills up the second, and the rest is filled in: exact, not
+        an approximation. Whole seconds, because cuFFT keeps a plan for each length that it sees.
 
         Args:
             windows: float32, shape (n,), range [-1, 1], 16 kHz, n at most 480,000.
@@ -56,7 +57,7 @@ class LogMel:
 
     def _stacked(self, windows: Sequence[NDArray[np.float32]]) -> Tensor:
         longest = max(len(window) for window in windows) + FFT_SAMPLES
-        length = min(-(-longest // HOP_SAMPLES) * HOP_SAMPLES, WINDOW_SAMPLES)
+        length = min(-(-longest // SAMPLE_RATE) * SAMPLE_RATE, WINDOW_SAMPLES)
         # Pinned memory is copied while the host goes on; torch keeps it until the copy is done.
         on_gpu = self._device.type == "cuda"
         samples = torch.empty((len(windows), length), dtype=torch.float32, pin_memory=on_gpu)

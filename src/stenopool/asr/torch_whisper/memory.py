@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -39,6 +40,9 @@ def layout_for(weights: Weights) -> Layout:
     """
     if weights.device.type != "cuda":
         return ON_CPU
+    # What an engine that is gone held is torch's still, and would count as taken.
+    gc.collect()
+    torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(weights.device)
     work = min(_WORK_BYTES, free // 3)
     slots = int(free - work - _KEPT_FREE * total) // _bytes_of_slot(weights)

@@ -82,6 +82,11 @@ class SpecialTokens:
             # The tokens between these two are those of the languages.
             for number in range(ids["startoftranscript"] + 1, ids["translate"]):
                 languages[str(tokenizer.id_to_token(number))[2:-2]] = number
+
+        def known(name: str) -> tuple[int, ...]:
+            # Some files say -1, which in openai/whisper stands for all of its own list.
+            return tuple(token for token in generation.get(name) or () if 0 <= token < vocabulary)
+
         return cls(
             end=ids["endoftext"],
             start=ids["startoftranscript"],
@@ -91,8 +96,8 @@ class SpecialTokens:
             no_timestamps=ids["notimestamps"],
             tasks={name: ids[name] for name in ("transcribe", "translate")},
             languages=languages,
-            suppressed=tuple(generation.get("suppress_tokens") or ()),
-            suppressed_first=tuple(generation.get("begin_suppress_tokens") or ()),
+            suppressed=known("suppress_tokens"),
+            suppressed_first=known("begin_suppress_tokens"),
             latest_start=generation.get("max_initial_timestamp_index") or LATEST_START,
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from stenopool.errors import ModelError
+from stenopool.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,6 +133,7 @@ def read_weights(
 
     Raises:
         ModelError: files or weights are missing, damaged or of another model.
+        EngineError: they do not fit on the device.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -144,6 +145,11 @@ def read_weights(
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"weights in '{folder}' cannot be read: {error}; fetch the model again"
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"the GPU has too little free memory for the weights in '{folder}'; end what else runs "
+            "on it, or take a smaller model"
         ) from error
     return arrange(state, dimensions)
 
@@ -166,6 +172,7 @@ def arrange(state: Mapping[str, Tensor], dimensions: Dimensions) -> Weights:
     """
     tree = _Tree({name.removeprefix("model."): tensor for name, tensor in state.items()})
     try:
+        _check_tied(tree)
         encoder, decoder = _encoder(tree, dimensions), _decoder(tree, dimensions)
     except KeyError as error:
         raise ModelError(f"the weights have no {error}; they are of another model") from error
@@ -177,6 +184,16 @@ def arrange(state: Mapping[str, Tensor], dimensions: Dimensions) -> Weights:
     return Weights(dimensions, encoder, decoder)
 
 
+def _check_tied(tree: _Tree) -> None:
+    """Refuse an output of its own beside the tokens' embedding; no Whisper model has one."""
+    output = tree.get("proj_out.weight")
+    if output is not None and not torch.equal(output, tree.tensor("decoder.embed_tokens.weight")):
+        raise ModelError(
+            "the weights have a 'proj_out.weight' that is not their 'embed_tokens.weight'; the "
+            "torch engine knows models alone in which both are one, as in all of Whisper's"
+        )
+
+
 class _Tree:
     """Tensors by their place, such as `decoder.layers.3.fc1`."""
 
@@ -185,6 +202,9 @@ class _Tree:
 
     def tensor(self, name: str) -> Tensor:
         return self._state[name]
+
+    def get(self, name: str) -> Tensor | None:
+        return self._state.get(name)
 
     def norm(self, place: str) -> Norm:
         return Norm(self._state[f"{place}.weight"], self._state[f"{place}.bias"])
