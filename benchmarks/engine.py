@@ -6,8 +6,9 @@ Every measurement is a process of its own, on the same files; contenders take tu
 are medians of `--runs` rounds. Loading and a first call are told apart. Weights are random and of
 the true shape, texts known beforehand (see `known_texts.py`), so every text must equal the known
 one and `texts_equal` says how many did; the demo model's recordings, with its own weights, give
-the word error rate of each contender. All decode greedily. The slow ones get a part of each load:
-read `speed`, seconds of audio a second, which does not depend on how much there is.
+the word error rate of each contender. All decode greedily. The slow ones get a part of each load,
+of clips as many of each length. Ratios compare clips a second where the load is clips, which cost
+the same whatever their length, and seconds of audio a second elsewhere.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def write_audio(load: str, folder: Path, chosen: argparse.Namespace) -> Path:
         (folder / part).mkdir(parents=True)
     if load == "clips":
         paths = write_clips(folder / "all", chosen.clips)
-        for path in paths[:: max(1, chosen.clips // chosen.slow_clips)]:
+        step = max(1, chosen.clips // chosen.slow_clips)
+        for path in sorted(paths, key=length_s)[step // 2 :: step]:
             os.link(path, folder / "slow" / path.name)
     else:
         write_long(folder / "all" / "long.flac", chosen.long_s)
@@ -205,12 +207,12 @@ def compare(load: str, place: Path, who: list[str], runs: int) -> Iterator[dict[
         for name in there if number % 2 == 0 else reversed(there):
             found[name].append(measure(name, load, place))
     about = json.loads((place / "about.json").read_text())
+    rate = "files_a_second" if load == "clips" else "speed"
     for name, results in found.items():
         figures = {key: _median([result[key] for result in results]) for key in results[0]}
         ratios = {
             f"ratio_to_{peer.replace(' ', '_')}": statistics.median(
-                ours["speed"] / theirs["speed"]
-                for ours, theirs in zip(results, found[peer], strict=True)
+                ours[rate] / theirs[rate] for ours, theirs in zip(results, found[peer], strict=True)
             )
             for peer in ("faster-whisper batched", "transformers pipeline")
             if peer in found and peer != name
@@ -251,7 +253,7 @@ def measure_here(who: str, load: str, place: Path) -> dict[str, Any]:
     audio_s = sum(map(length_s, paths))
     transcribe, load_s = timed(lambda: contender.make(place / contender.model))
     short = sorted(paths, key=length_s)[:2]
-    _, first_s = timed(lambda: transcribe(short) if len(paths) > 1 else [])
+    first_s = timed(lambda: transcribe(short))[1] if len(paths) > 1 else None
     gc.collect()
     texts, wall_s = timed(lambda: transcribe(paths))
     return {
@@ -261,7 +263,11 @@ def measure_here(who: str, load: str, place: Path) -> dict[str, Any]:
         "first_s": first_s,
         "wall_s": wall_s,
         "speed": audio_s / wall_s,
+        "files_a_second": len(paths) / wall_s,
         "texts_equal": None if load == "demo" else sum(says(about["text"], text) for text in texts),
+        "windows_said": None
+        if load == "demo"
+        else sum(len(text.split()) // len(about["text"].split()) for text in texts),
         "wer": demo_error_rate(audio, paths, texts) if load == "demo" else None,
     }
 
