@@ -215,7 +215,7 @@ def _scarce(speech: Sequence[Span], duration_s: float) -> Iterator[str]:
     speech_s, longest_s = sum(lengths), max(lengths, default=0.0)
     least_s = max(MIN_SPEECH_SHARE * duration_s, MIN_SPEECH_S)
     if speech_s < least_s and longest_s < SURE_SPEECH_S:
-        yield f"only {speech_s:.2g} s of {duration_s:.1f} s sounded like speech, and may be none"
+        yield f"only {speech_s:.1f} s of {duration_s:.1f} s sounded like speech, and may be none"
 
 
 def _missing(coverage: float | None, speech_s: float) -> list[str]:

@@ -141,7 +141,8 @@ def start_ray(address: str | None) -> None:
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # bare ones too, such as that of a node that does not come up
-        raise RunFailedError(f"Ray did not start: {error}; `stenopool doctor` says more") from error
+        why = str(error).rstrip(".")
+        raise RunFailedError(f"Ray did not start: {why}; `stenopool doctor` says more") from error
 
 
 def quiet_ray_data() -> None:
