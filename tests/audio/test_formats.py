@@ -173,6 +173,19 @@ def test_any_channel_mask_is_read(channels, mask, wav_header, speech):
     assert len(decode_audio(io.BytesIO(file))) == 500
 
 
+@pytest.mark.parametrize(
+    "form", [("wav", "pcm_s16le"), ("wav", "pcm_f32le"), ("flac", "flac"), ("ipod", "aac")]
+)
+def test_a_channel_that_is_the_other_one_turned_over_leaves_no_silence(encode, speech, form):
+    stereo = np.stack([speech, -speech])
+    plain, crossed = (
+        decode_audio(io.BytesIO(encode(channels, form)))
+        for channels in (np.stack([speech, speech]), stereo)
+    )
+    assert np.corrcoef(plain, crossed)[0, 1] > 0.99
+    assert np.std(crossed) == pytest.approx(np.std(plain), rel=0.05)
+
+
 def test_stereo_is_the_mean_of_its_channels(encode, speech):
     stereo = np.stack([speech, np.zeros_like(speech)])
     decoded = as_int16(decode_audio(io.BytesIO(encode(stereo))))

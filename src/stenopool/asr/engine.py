@@ -46,6 +46,8 @@ class Engine(Protocol):
     ) -> list[WindowResult]:
         """Transcribe windows of any recordings; no window changes what another one says.
 
+        Save where `ctranslate2` tries one again: what it draws then depends on what it drew before.
+
         Args:
             windows: float32, shape (n,), range [-1, 1], mono, 16 kHz, at most 30 s each.
             options: what to do; `model` and `engine` were settled when the engine was loaded.

@@ -12,6 +12,7 @@ import io
 import json
 import sys
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from stenopool.asr.matching import tidy
@@ -30,6 +31,9 @@ TEXT_COLUMNS: Final = (
 )  # fmt: skip
 LANGUAGE_COLUMNS: Final = ("language", "lang", "locale")
 """Names of columns as `_plain` gives them: Common Voice, NeMo, Hugging Face and others."""
+
+FIRST_ROWS: Final = 100
+"""Of JSON, any of so many rows may have the columns; the first may lack what others have."""
 
 SEPARATORS: Final = ("\t", ";", "|", ",")
 """Between columns; the one that the first line has most of."""
@@ -126,7 +130,7 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _table_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a text with separated columns, with their lines."""
-    header = text.strip().partition("\n")[0]
+    header = next((line for line in text.strip().split("\n") if not _is_excels(line)), "")
     separator = max(SEPARATORS, key=header.count)
     # Tab-separated texts of the field are not quoted, and what they say may begin with a quote.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
@@ -134,7 +138,7 @@ def _table_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         lines = io.StringIO(text, newline="")
         reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
-        names = [one.strip() for one in next(fields for fields in reader if any(fields))]
+        names = [one.strip() for one in _header(reader)]
         twice = next((one for one in names if one and names.count(one) > 1), None)
         if twice is not None:
             raise InvalidOptionError(f"{name} has the column {twice!r} twice; rename one of them")
@@ -152,6 +156,15 @@ def _table_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         csv.field_size_limit(before)
 
 
+def _is_excels(line: str) -> bool:
+    """Whether it is what Excel puts in front of the header: `sep=;`."""
+    return line.lower().startswith("sep=")
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    return next((names for names in reader if any(names) and not _is_excels(names[0])), [])
+
+
 def _row(names: list[str], fields: list[str], place: str) -> dict[str, Any]:
     if len(fields) != len(names):
         raise InvalidOptionError(
@@ -164,12 +177,14 @@ def _row(names: list[str], fields: list[str], place: str) -> dict[str, Any]:
 def _references(
     rows: Iterator[tuple[int, dict[str, Any]]], name: str, columns: Columns
 ) -> Iterator[Reference]:
-    path = text = language = None
-    for line, row in rows:
-        if path is None or text is None:
-            path = _column(row, columns.path, PATH_COLUMNS, f"{name} has no column", "path")
-            text = _column(row, columns.text, TEXT_COLUMNS, f"{name} has no column", "text")
-            language = next((one for one in row if _plain(one) in LANGUAGE_COLUMNS), None)
+    first = list(islice(rows, FIRST_ROWS))
+    if not first:
+        return
+    there = list(dict.fromkeys(column for _, row in first for column in row))
+    path = _column(there, columns.path, PATH_COLUMNS, f"{name} has no column", "path")
+    text = _column(there, columns.text, TEXT_COLUMNS, f"{name} has no column", "text")
+    language = next((one for one in there if _plain(one) in LANGUAGE_COLUMNS), None)
+    for line, row in chain(first, rows):
         values = [_value(row, column, f"{name}, line {line}") for column in (path, text)]
         if not values[0].strip():
             raise InvalidOptionError(f"{name}, line {line}: the column {path!r} is empty")
@@ -178,19 +193,19 @@ def _references(
 
 
 def _column(
-    row: dict[str, Any], wanted: str | None, usual: tuple[str, ...], missing: str, what: str
+    columns: list[str], wanted: str | None, usual: tuple[str, ...], missing: str, what: str
 ) -> str:
     """The name of the column that the user named, or that is called as usual.
 
     Raises:
         InvalidOptionError: there is none.
     """
-    there = ", ".join(f"{name!r}" for name in row)
+    there = ", ".join(f"{name!r}" for name in columns)
     if wanted is not None:
-        if wanted not in row:
+        if wanted not in columns:
             raise InvalidOptionError(f"{missing} {wanted!r}; it has {there}")
         return wanted
-    known = {_plain(name): name for name in reversed(list(row))}
+    known = {_plain(name): name for name in reversed(columns)}
     for name in usual:
         if name in known:
             return known[name]

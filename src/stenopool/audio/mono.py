@@ -38,6 +38,12 @@ AS_IT_IS: Final = frozenset(
 """Kinds of frame that need no conversion; a filter graph costs a millisecond a recording."""
 
 
+STEREO: Final = frozenset(("stereo", "2 channels"))
+
+TURNED_OVER: Final = 0.01
+"""Channels of whose power less is left in their mean (-20 dB) are one and the same, turned over."""
+
+
 class MonoResampler:
     """FFmpeg's resampler and down-mix over groups of frames.
 
@@ -88,7 +94,7 @@ class MonoResampler:
             if group is not None:
                 yield group.to_ndarray().astype(np.int16, copy=False).reshape(-1)
             return
-        ready = None if group is None else _mixable(_finite(_packed(group)))
+        ready = None if group is None else _mixable(_in_phase(_finite(_packed(group))))
         for frame in self._resampler.resample(ready):
             yield frame.to_ndarray().astype(np.int16, copy=False).reshape(-1)
 
@@ -114,6 +120,24 @@ def _finite(frame: AudioFrame) -> AudioFrame:
     if possible.all():
         return frame
     return _like(frame, np.where(possible, samples, 0).astype(samples.dtype), frame.layout.name)
+
+
+def _in_phase(frame: AudioFrame) -> AudioFrame:
+    """The frame, its left channel on both sides where the right one is the same turned over.
+
+    A cable with crossed wires does that, and the mean of both would be silence.
+    """
+    if frame.layout.name not in STEREO or frame.format.name.startswith("u8"):
+        return frame
+    samples = frame.to_ndarray()
+    pairs = samples.T if frame.format.is_planar else samples.reshape(-1, 2)
+    left, right = pairs.astype(np.float32).T
+    both, mean = np.vdot(left, left) + np.vdot(right, right), (left + right) / 2
+    if np.vdot(mean, mean) >= TURNED_OVER * both / 2:
+        return frame
+    same = np.repeat(pairs[:, :1], 2, axis=1)
+    made = same.T if frame.format.is_planar else same.reshape(1, -1)
+    return _like(frame, np.ascontiguousarray(made), frame.layout.name)
 
 
 def _mixable(frame: AudioFrame) -> AudioFrame:
