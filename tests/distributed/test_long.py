@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from asr.clips import DIGITS
 from audio.making import Format, Spoken, at_rate, spoken, word, write_long
 from distributed.conftest import write_wav
 from stenopool.audio import read_units
@@ -85,8 +86,6 @@ def test_of_words_beside_seams_hardly_more_are_lost_than_of_words_alone(noise, r
 APART = ("7_jackson_3", "4_jackson_9", "9_george_12", "2_jackson_5", "8_george_20", "0_jackson_7")
 """Digits that the demo model reads when they are alone."""
 
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-
 
 @pytest.mark.parametrize(
     ("lead_s", "gaps_s"),
@@ -99,7 +98,7 @@ def test_words_far_apart_are_all_read_where_they_are(lead_s, gaps_s, row_of, tmp
         part for pause, (sound, _) in zip(pauses, words, strict=True) for part in (pause, sound)
     ]
     row = row_of(write_wav(tmp_path / "a.wav", np.concatenate(parts)))
-    assert row["text"].split() == [NAMES[int(name[0])] for name in APART[: len(pauses)]]
+    assert row["text"].split() == [DIGITS[int(name[0])] for name in APART[: len(pauses)]]
     ends = np.cumsum([len(part) for part in parts])[::2]
     begins = [
         (end + place.start) / SAMPLE_RATE for end, (_, place) in zip(ends, words, strict=True)

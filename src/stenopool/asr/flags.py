@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
-from itertools import groupby
+from itertools import compress, groupby
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -101,10 +101,12 @@ def flags_of(
         speech: where the VAD heard speech in it: ordered, disjoint; None without VAD.
         duration_s: the length of the recording.
     """
-    speech_s = sum(span.samples for span in speech or ()) / SAMPLE_RATE
-    spoken_s = _spoken_s(_times(segments), speech or ())
+    spans = speech or ()
+    speech_s = sum(span.samples for span in spans) / SAMPLE_RATE
+    times = _times(segments)
+    spoken_s = _spoken_s(times, spans)
     coverage = min(float(spoken_s.sum()) / speech_s, 1.0) if speech_s else None
-    unspoken = [] if speech is None else _unspoken(segments, spoken_s)
+    unspoken = [] if speech is None else _unspoken(segments, times, spoken_s)
     phrases = [s for s in segments if _is_phrase(s) and (s in unspoken or _is_doubted(s))]
     guesses = [s for s in segments if (s.avg_logprob or 0.0) < MIN_AVG_LOGPROB]
     rounds = list(_rounds(segments))
@@ -116,8 +118,8 @@ def flags_of(
         silence_phrases=len(phrases),
         warnings=(
             *([UNCHECKED] if segments and speech is None else []),
-            *(_scarce(speech or (), duration_s) if segments and speech is not None else []),
-            *(_missing(coverage, speech_s) or _skipped(segments, speech or ())),
+            *(_scarce(spans, speech_s, duration_s) if segments and speech is not None else []),
+            *(_missing(coverage, speech_s) or _skipped(segments, spans)),
             *_guessed(guesses, segments),
             *_repeated(rounds),
             *_silent(phrases),
@@ -144,14 +146,11 @@ def _spoken_s(times: NDArray[np.float64], speech: Sequence[Span]) -> NDArray[np.
     return spoken
 
 
-def _unspoken(segments: Sequence[Segment], spoken_s: NDArray[np.float64]) -> list[Segment]:
+def _unspoken(
+    segments: Sequence[Segment], times: NDArray[np.float64], spoken_s: NDArray[np.float64]
+) -> list[Segment]:
     """The segments with hardly any speech under them."""
-    lengths = np.diff(_times(segments))[:, 0] if segments else ()
-    return [
-        segment
-        for segment, seconds, length in zip(segments, spoken_s, lengths, strict=True)
-        if seconds < HARDLY_ANY * length
-    ]
+    return list(compress(segments, spoken_s < HARDLY_ANY * (times[:, 1] - times[:, 0])))
 
 
 def _is_doubted(segment: Segment) -> bool:
@@ -210,9 +209,8 @@ def _rounds(segments: Sequence[Segment]) -> Iterator[_Round]:
             at += count
 
 
-def _scarce(speech: Sequence[Span], duration_s: float) -> Iterator[str]:
-    lengths = [span.samples / SAMPLE_RATE for span in speech]
-    speech_s, longest_s = sum(lengths), max(lengths, default=0.0)
+def _scarce(speech: Sequence[Span], speech_s: float, duration_s: float) -> Iterator[str]:
+    longest_s = max((span.samples for span in speech), default=0) / SAMPLE_RATE
     least_s = max(MIN_SPEECH_SHARE * duration_s, MIN_SPEECH_S)
     if speech_s < least_s and longest_s < SURE_SPEECH_S:
         yield f"only {speech_s:.1f} s of {duration_s:.1f} s sounded like speech, and may be none"

@@ -80,10 +80,11 @@ def read_manifest(file: Path, columns: Columns | None = None) -> list[Reference]
     name = f"manifest {str(file)!r}"
     if not text.strip():
         raise InvalidOptionError(f"{name} is empty; it needs a header and a line a recording")
-    rows = _json_rows(text, name) if text.lstrip()[0] in "{[" else _table_rows(text, name)
+    is_json = text.lstrip()[0] in "{["
+    rows = _json_rows(text, name) if is_json else _table_rows(text, name)
     references = list(_references(rows, name, columns or Columns()))
     if not references:
-        header = "" if text.lstrip()[0] in "{[" else "one line, taken for its header, and "
+        header = "" if is_json else "one line, taken for its header, and "
         raise InvalidOptionError(f"{name} has {header}no recording")
     return _once(references, name)
 
@@ -130,7 +131,8 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _table_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a text with separated columns, with their lines."""
-    header = next((line for line in text.strip().split("\n") if not _is_excels(line)), "")
+    first = text.strip().split("\n", 2)[:2]
+    header = next((line for line in first if not _is_excels(line)), "")
     separator = max(SEPARATORS, key=header.count)
     # Tab-separated texts of the field are not quoted, and what they say may begin with a quote.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from av.audio.fifo import AudioFifo
@@ -129,27 +129,29 @@ def _in_phase(frame: AudioFrame) -> AudioFrame:
     """
     if frame.layout.name not in STEREO or frame.format.name.startswith("u8"):
         return frame
-    samples = frame.to_ndarray()
-    pairs = samples.T if frame.format.is_planar else samples.reshape(-1, 2)
-    left, right = pairs.astype(np.float32).T
+    channels = _channels(frame)
+    left, right = channels.astype(np.float32)
     both, mean = np.vdot(left, left) + np.vdot(right, right), (left + right) / 2
     if np.vdot(mean, mean) >= TURNED_OVER * both / 2:
         return frame
-    same = np.repeat(pairs[:, :1], 2, axis=1)
-    made = same.T if frame.format.is_planar else same.reshape(1, -1)
-    return _like(frame, np.ascontiguousarray(made), frame.layout.name)
+    planar = frame.format.is_planar
+    made = np.stack([channels[0]] * 2) if planar else np.repeat(channels[0], 2)[np.newaxis]
+    return _like(frame, made, frame.layout.name)
 
 
 def _mixable(frame: AudioFrame) -> AudioFrame:
     """The frame, or the mean of its channels where FFmpeg may have no weights for them."""
     if frame.layout.name in WEIGHED:
         return frame
+    channels = _channels(frame)
+    mean = channels.mean(axis=0).astype(channels.dtype)
+    return _like(frame, mean[np.newaxis], "mono")
+
+
+def _channels(frame: AudioFrame) -> NDArray[Any]:
+    """Its samples, shape (channels, n), interleaved or not."""
     samples = frame.to_ndarray()
-    if frame.format.is_planar:
-        mean = samples.mean(axis=0)
-    else:
-        mean = samples.reshape(-1, frame.layout.nb_channels).mean(axis=1)
-    return _like(frame, mean.astype(samples.dtype)[np.newaxis], "mono")
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
 
 
 def _like(frame: AudioFrame, samples: NDArray[np.generic], layout: str) -> AudioFrame:

@@ -11,6 +11,7 @@ from stenopool.cli import console
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from stenopool.asr.matching import Matching
     from stenopool.asr.report import Scored
     from stenopool.asr.scoring import Change, Edits
 
@@ -59,6 +60,13 @@ def show_recording(one: Scored) -> None:
     console.say(heading(one))
     changes = align(one.pair.reference, one.pair.text or "", one.pair.language)
     console.show(difference(changes), indent=4)
+
+
+def uncertain(matching: Matching) -> Iterator[str]:
+    """How many recordings could be one of several, if any, for a person."""
+    if matching.ambiguous:
+        number = console.plural(len(matching.ambiguous), "recording")
+        yield f"  not certain: {number} that share their file name with others"
 
 
 def examples(paths: Sequence[str]) -> str:

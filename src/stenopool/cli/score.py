@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from stenopool.cli import console
-from stenopool.cli.differences import counted, examples, percent, show_recording
+from stenopool.cli.differences import counted, examples, percent, show_recording, uncertain
 from stenopool.cli.naming import is_failure
 from stenopool.cli.options import AsJson, Language, Where
 from stenopool.cli.progress import counting
@@ -246,9 +246,7 @@ def left_out(found: Found) -> Iterator[str]:
         )
     if found.without_reference:
         yield f"  not in the manifest: {console.plural(found.without_reference, 'row')}"
-    if found.matching.ambiguous:
-        number = console.plural(len(found.matching.ambiguous), "recording")
-        yield f"  not certain: {number} that share their file name with others"
+    yield from uncertain(found.matching)
     if found.repeated:
         repeated = console.plural(found.repeated, "recording")
         yield (
